@@ -82,8 +82,9 @@ down: setup ## Stop the embedded stack; what it holds is kept
 
 # Answers are saved in deploy.toml, which is yours: it is not tracked, for it holds mail addresses. What is given here is
 # saved first, because a build cannot see what is answered later.
-# A parameter that has another name since an older release keeps its saved answer.
+# A parameter that has another name since an older release keeps its saved answer. That of one that is gone is removed.
 rename = sed -i.bak -E 's/([" ])$(1)=/\1$(2)=/' deploy.toml && rm -f deploy.toml.bak
+remove = sed -i.bak -E 's/([" ])$(1)=\\"[^"\]*\\" ?/\1/' deploy.toml && rm -f deploy.toml.bak
 save = $(if $(2),sed -i.bak -E 's/([" ]$(1)=\\")[^"\\]*/\1$(2)/' deploy.toml && rm -f deploy.toml.bak)
 given = $(if $(RUNTIME),Runtime=$(RUNTIME)) $(if $(ARCHITECTURE),Architecture=$(ARCHITECTURE)) $(if $(PARQUET),Parquet=$(PARQUET))
 
@@ -92,6 +93,7 @@ deploy: setup ## Deploy to your AWS account (RUNTIME=python3.12, ARCHITECTURE=x8
 		echo "AWS_ENDPOINT_URL leads this shell to the embedded AWS: deploy from another shell." >&2; exit 1; fi
 	@[ -f deploy.toml ] || cp samconfig.toml deploy.toml
 	@$(call rename,SettleSeconds,AbsenceConfirmationSeconds)
+	@$(call remove,HoldAboveRows)
 	@$(call save,Runtime,$(RUNTIME))
 	@$(call save,Architecture,$(ARCHITECTURE))
 	@$(call save,Parquet,$(PARQUET))

@@ -56,7 +56,8 @@ def environment(aws: str, openai: str = "http://127.0.0.1:9") -> dict[str, str]:
         "OPENAI_FILE_DAYS": "7",
         "ABSENCE_CONFIRMATION_SECONDS": "600",
         "RECIPE_WAIT_SECONDS": "120",
-        "HOLD_ABOVE_ROWS": "200000",
+        "MAX_JOB_COST": "0",
+        "MAX_MONTHLY_COST": "0",
         "TIME_ZONE": "UTC",
         "MAX_DROP_GIGABYTES": "50",
         "MAX_LINE_MEGABYTES": "64",
@@ -171,6 +172,10 @@ def aws(batches: int, jobs: int) -> type[_Server]:
                     self.answer(*table.get(request["Key"]))
                 case "PutItem":
                     table.put(request["Item"])
+                    self.answer(b"{}")
+                case "TransactWriteItems":
+                    for write in request["TransactItems"]:
+                        table.put(write["Put"]["Item"])
                     self.answer(b"{}")
                 case "GetSecretValue":
                     self.answer(b'{"SecretString":"sk-x"}')

@@ -86,7 +86,9 @@ def run(fake: FakeContext, *, ticks: int = 60, step: float = 60) -> bool:
             fake.killer.invoked()
         polled = survive(lambda: poll(fake.context))
         delivered += deliver(fake)
-        is_open = not polled or any(True for kind in ("job", "outbox", "pending") for _ in fake.table.open_items(kind))
+        is_open = not polled or any(
+            True for kind in ("job", "batch", "outbox", "pending") for _ in fake.table.open_items(kind)
+        )
         if not is_open and not fake.intake.messages:
             return True
         waits = not delivered and fake.killer is not None and fake.killer.is_past

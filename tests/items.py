@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from decimal import Decimal
 from enum import Enum
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -32,6 +33,6 @@ def example(kind: Any) -> Any:
             return {example(arguments[0]): example(arguments[1])}
         case origin if isinstance(origin, type) and issubclass(origin, Enum):
             return next(iter(origin))
-        case origin if origin in (str, int, float, bool):
-            return {str: "text", int: 7, float: 0.5, bool: True}[origin]
+        case origin if origin in (str, int, float, bool, Decimal):
+            return {str: "text", int: 7, float: 0.5, bool: True, Decimal: Decimal("0.25")}[origin]
     return example(arguments[0])

@@ -15,9 +15,6 @@ _WRITTEN = json.loads((Path(__file__).parent / "version_1.json").read_text())
 
 MESSAGES: list[dict[str, Any]] = _WRITTEN["messages"]
 
-NEWER_KINDS = frozenset({"KnownModel"})
-"""Kinds of items that version 1 did not have."""
-
 _KINDS = {"CreateCount": "Creates", "SweepCursor": "Sweep"}
 """Kinds that have another name now."""
 
@@ -51,6 +48,11 @@ _FOLLOW_UP = {"is_halved": "must_split", "tries": "failed_attempts", "waits": "r
 _DIGEST_ENTRY = {"tell_after": "notify_after"}
 
 
+def had(kind: str) -> bool:
+    """Return whether version 1 had a kind of items."""
+    return _KINDS.get(kind, kind) in _WRITTEN["items"]
+
+
 def item_of(kind: str) -> dict[str, Any]:
     """Return the item of a kind, given by its current name."""
     found: dict[str, Any] = deepcopy(_WRITTEN["items"][_KINDS.get(kind, kind)])
@@ -58,9 +60,7 @@ def item_of(kind: str) -> dict[str, Any]:
 
 
 def as_version_1(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a current item as version 1 wrote it. One that it did not have stays unchanged."""
-    if _kind(item) in NEWER_KINDS:
-        return dict(item)
+    """Return a current item as version 1 wrote it."""
     old = _renamed(item, NAMES.get(_kind(item), {}))
     if "children" in old:
         old["children"] = [_renamed(each, _FOLLOW_UP) for each in old["children"]]
@@ -81,11 +81,9 @@ def _renamed(members: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, 
 
 def _kind(item: Mapping[str, Any]) -> str:
     """Return the kind of an item, which follows from its keys."""
-    if item["pk"].startswith("model#"):
-        return "KnownModel"
-    kinds = [kind.__name__ for kind in KEYS if kind.__name__ not in NEWER_KINDS]
-    places = {(item_of(kind)["pk"].partition("#")[0], _sort(item_of(kind))): kind for kind in kinds}
-    return places[item["pk"].partition("#")[0], _sort(item)]
+    old = [kind.__name__ for kind in KEYS if had(kind.__name__)]
+    places = {(item_of(name)["pk"].partition("#")[0], _sort(item_of(name))): name for name in old}
+    return places.get((item["pk"].partition("#")[0], _sort(item)), "")
 
 
 def _sort(item: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
+from local.openai_emulator.cache_members import check_cache_members
 from local.openai_emulator.errors import ApiError
 
 CHAT = "/v1/chat/completions"
@@ -19,19 +20,23 @@ _ALL_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of model: the `efforts` it takes, none if it does not reason, and the `effort` it has by default."""
+    """A kind of model: the `efforts` it takes, none if it does not reason, and the `effort` it has by default.
+
+    `breakpoints` says whether it takes cache breakpoints.
+    """
 
     efforts: tuple[str, ...] = ()
     effort: str = "medium"
     tools_in_chat: bool = True  # also while it reasons
+    breakpoints: bool = False
 
 
 _KINDS = (
     # The first pattern that fits counts.
-    ("gpt-6-astra*", Kind(_ALL_EFFORTS[2:], tools_in_chat=False)),
-    ("gpt-6.1-*", Kind(_ALL_EFFORTS[2:], tools_in_chat=False)),
-    ("gpt-6-*", Kind(("none", *_ALL_EFFORTS[2:]), tools_in_chat=False)),
-    ("gpt-5.6-*", Kind(("none", *_ALL_EFFORTS[2:]), tools_in_chat=False)),
+    ("gpt-6-astra*", Kind(_ALL_EFFORTS[2:], tools_in_chat=False, breakpoints=True)),
+    ("gpt-6.1-*", Kind(_ALL_EFFORTS[2:], tools_in_chat=False, breakpoints=True)),
+    ("gpt-6-*", Kind(("none", *_ALL_EFFORTS[2:]), tools_in_chat=False, breakpoints=True)),
+    ("gpt-5.6*", Kind(("none", *_ALL_EFFORTS[2:]), tools_in_chat=False, breakpoints=True)),
     ("gpt-5.5*", Kind(("none", *_ALL_EFFORTS[2:6]))),
     ("gpt-5.4*", Kind(("none", *_ALL_EFFORTS[2:6]), "none")),
     ("gpt-5.2*", Kind(("none", *_ALL_EFFORTS[2:6]), "none")),
@@ -63,6 +68,7 @@ def check_refusals(url: str, body: dict[str, Any]) -> None:
     if kind is None or url not in (CHAT, RESPONSES):
         return
     _check_names(url, body)
+    check_cache_members("messages" if url == CHAT else "input", body, takes_breakpoints=kind.breakpoints)
     given = effort_of(url, body)
     if given is not None:
         _check_effort(url, body["model"], kind, given)

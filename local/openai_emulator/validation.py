@@ -16,7 +16,10 @@ MAX_KEPT_ERRORS = 50
 
 @dataclass(slots=True)
 class InputFile:
-    """The findings of validation: where each line starts, the one model, the input tokens (bytes of the bodies / 4)."""
+    """The findings of validation: where each line starts, the one model, the input tokens.
+
+    A token is four bytes of a body, without the members about prompt caching.
+    """
 
     offsets: "array[int]" = field(default_factory=lambda: array("Q"))
     model: str = ""
@@ -75,7 +78,8 @@ def validate(path: Path, endpoint: str, *, limits: BatchLimits, models: tuple[st
                     found.errors.append(error)
                     continue
                 body = request["body"]
-                found.tokens += _body_bytes(body) // 4
+                read = {name: item for name, item in body.items() if not name.startswith("prompt_cache_")}
+                found.tokens += _body_bytes(read) // 4
                 inputs += _embedding_inputs(endpoint, body)
     if position == 0:
         message = "The batch input file is empty. Please ensure that the batch input file is not empty."

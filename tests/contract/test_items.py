@@ -5,6 +5,7 @@ The test finds the kinds of items, so that nobody has to remember a new one.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from decimal import Decimal
 from enum import Enum
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -56,6 +57,8 @@ def longest(name: str, hint: Any) -> Any:
         return True
     if hint in (int, float):
         return LARGEST
+    if hint is Decimal:
+        return Decimal(f"{LARGEST}.{'9' * 17}")  # the default context has 28 digits
     if hint is str:
         return known if isinstance(known, str) else "x" * 128
     assert isinstance(hint, type), f"{name} is of a type that this test does not know"

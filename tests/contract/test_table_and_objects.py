@@ -65,6 +65,24 @@ def test_an_item_is_replaced_only_over_the_revision_that_was_read(table: Table) 
         table.replace(item("gone", 2), 1)
 
 
+def test_several_items_are_written_all_or_none(table: Table) -> None:
+    table.insert(item("a"))
+    table.write_all([(item("a", 2), 1), (item("b"), 0)])
+    assert table.get("p", "a") == item("a", 2)
+    assert table.get("p", "b") == item("b")
+    for stale in ((item("b", 2), 7), (item("b"), 0), (item("gone", 2), 1)):
+        with pytest.raises(StaleItemError):
+            table.write_all([(item("a", 3), 2), stale])
+        assert table.get("p", "a") == item("a", 2)
+
+
+def test_an_error_of_one_of_several_items_is_not_taken_for_a_stale_one(table: Table) -> None:
+    too_large = item("b", text="x" * 500_000)
+    with pytest.raises(ClientError):
+        table.write_all([(item("a"), 0), (too_large, 0)])
+    assert table.get("p", "a") is None
+
+
 def test_an_item_is_deleted_only_at_the_revision_that_was_read(table: Table) -> None:
     table.insert(item("a"))
     with pytest.raises(StaleItemError):

@@ -11,7 +11,7 @@ from tests.fakes.killer import Killed, Killer
 from tests.fakes.names import INBOX, RESULTS, WORK
 from tests.fakes.objects import FakeObjects
 from tests.fakes.observer import FakeObserver
-from tests.fakes.openai import Answerer, FakeOpenAI, Refuser, answer_ok, echo, response_line
+from tests.fakes.openai import Answerer, FakeOpenAI, Refuser, answer_ok, echo, response_line, tokens_of
 from tests.fakes.queues import Chains, FakeDeadLetters, FakeMessage, FakeQueue
 from tests.fakes.table import FakeTable
 from tests.fakes.topics import FakeTopics
@@ -41,4 +41,5 @@ __all__ = [
     "answer_ok",
     "echo",
     "response_line",
+    "tokens_of",
 ]  # fmt: skip  # names, a line of them

@@ -4,11 +4,11 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.batch_api.servers import OPENAI_HOST
 from dropbatch.storage.context import Buckets, Context
 from tests import event_contract
 from tests.fakes.clock import FakeClock
@@ -34,9 +34,10 @@ class FakeContext:
     killer: Killer | None = None
     token_limits: dict[str, int] = field(default_factory=dict)
     seconds_left: Callable[[], float] = lambda: 300.0
-    hold_above_rows: int = 200_000
+    max_job_usd: Decimal | None = None
+    max_month_usd: Decimal | None = None
     zone: tzinfo = UTC
-    openai_host: str = OPENAI_HOST
+    openai_base_url: str = ""
     scratch_bytes: int | None = None  # the size of the disk; None: unlimited
 
     def __post_init__(self) -> None:
@@ -78,12 +79,13 @@ class FakeContext:
             seconds_left=self.seconds_left,
             scratch=self.scratch,
             new_token=lambda: f"token-{next(self._tokens)}",
-            hold_above_rows=self.hold_above_rows,
+            max_job_usd=self.max_job_usd,
+            max_month_usd=self.max_month_usd,
             limits=self.limits,
             token_limits=self.token_limits,
             secret_name="the-secret",
             zone=self.zone,
-            openai_host=self.openai_host,
+            openai_base_url=self.openai_base_url,
         )
 
 

@@ -1,7 +1,7 @@
 """DynamoDB in memory."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -59,6 +59,17 @@ class FakeTable:
         if self._revs.get((item["pk"], item["sk"])) != rev:
             raise StaleItemError
         self._write(item, text)
+
+    def write_all(self, items: Sequence[tuple[Mapping[str, Any], int]]) -> None:
+        texts = [_text(item) for item, _ in items]
+        assert 0 < len(items) <= 100, "a transaction has up to a hundred items"
+        keys = [(item["pk"], item["sk"]) for item, _ in items]
+        if len(set(keys)) < len(keys):
+            raise _invalid("Transaction request cannot include multiple operations on one item")
+        if any(self._revs.get(key, 0) != rev for key, (_, rev) in zip(keys, items, strict=True)):
+            raise StaleItemError
+        for (item, _), text in zip(items, texts, strict=True):
+            self._write(item, text)
 
     def delete(self, pk: str, sk: str, rev: int) -> None:
         found = self._revs.get((pk, sk))

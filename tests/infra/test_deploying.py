@@ -138,6 +138,19 @@ def test_a_saved_answer_of_an_older_release_keeps_its_meaning(project: Path, wri
     assert names <= set(written["Parameters"]), "CloudFormation refuses the names of parameters that do not exist"
 
 
+@pytest.mark.parametrize("after", [" Architecture=", r'"'], ids=["in the middle", "at the end"])
+def test_a_saved_answer_to_a_question_that_is_gone_is_removed(project: Path, written: Template, after: str) -> None:
+    ends = TWO_ENVIRONMENTS.rindex(after) if after == r'"' else TWO_ENVIRONMENTS.index(after)
+    saved = TWO_ENVIRONMENTS[:ends] + r" HoldAboveRows=\"5000\"" + TWO_ENVIRONMENTS[ends:]
+    (project / "deploy.toml").write_text(saved)
+
+    _deploy(project, "ASK=no")
+    today = (project / "deploy.toml").read_text()
+    assert "HoldAboveRows" not in today
+    assert today.split() == saved.replace(r" HoldAboveRows=\"5000\"", " ").split()
+    assert set(re.findall(r'[" ](\w+)=\\"', today)) <= set(written["Parameters"])
+
+
 def test_a_pipeline_deploys_without_questions(project: Path) -> None:
     assert _deploy(project, "ASK=no") == [
         "build",

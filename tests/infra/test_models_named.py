@@ -10,14 +10,14 @@ import pytest
 
 from dropbatch.batch_api.deprecations import find_shutdown
 from dropbatch.batch_api.models import base_of
-from tests.unit.money.test_pricing import ENDING
+from tests.unit.money.test_cost_meter import ENDING
 
 ROOT = Path(__file__).parents[2]
 
 NOTICE_DAYS = 92
 """Three months: long enough to choose another model, and to publish a version that names it."""
 
-TABLES = {f"layers/core/dropbatch/batch_api/{name}.py" for name in ("deprecations", "models", "tool_fees")}
+TABLES = {f"layers/core/dropbatch/batch_api/{name}.py" for name in ("billing", "deprecations", "models", "tool_fees")}
 TABLES.add("local/openai_emulator/retired.py")
 TESTS = {
     "tests/unit/batch_api/test_deprecations.py",
@@ -33,7 +33,7 @@ EXEMPT = {*TABLES, *TESTS, "uv.lock", "LICENSE"}
 """Tables of facts about models and their tests, and files that name no models."""
 
 ALLOWED = {
-    "tests/unit/money/test_pricing.py": {model for models in ENDING.values() for model in models},
+    "tests/unit/money/test_cost_meter.py": {model for models in ENDING.values() for model in models},
     "tests/scenarios/test_digest.py": {"gpt-5-mini"},
     "tests/contract/test_openai.py": {"o1"},
 }
@@ -117,6 +117,6 @@ def test_other_names_are_accepted(text: str) -> None:
 
 
 def test_an_allowed_name_is_allowed_once_and_in_its_file_only() -> None:
-    assert ending([("tests/unit/money/test_pricing.py", "gpt-5-mini")], END) == []
-    assert len(ending([("tests/unit/money/test_pricing.py", "gpt-5-mini gpt-5-mini")], END)) == 1
+    assert ending([("tests/unit/money/test_cost_meter.py", "gpt-5-mini")], END) == []
+    assert len(ending([("tests/unit/money/test_cost_meter.py", "gpt-5-mini gpt-5-mini")], END)) == 1
     assert len(ending([("tests/unit/test_other.py", "gpt-5-mini")], END)) == 1

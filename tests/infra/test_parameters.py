@@ -13,8 +13,7 @@ from tests.infra.reading import Template, references, walk
 NAMES = {
     "NotificationEmail", "PermissionsBoundary", "PollSchedule", "OpenAIBaseUrl", "LogRetentionDays", "Runtime",
     "Architecture", "AbsenceConfirmationSeconds", "RecipeWaitSeconds", "EnqueuedTokenLimits", "MaxDropGigabytes",
-    "MaxLineMegabytes", "Parquet", "AlarmEmail", "HoldAboveRows", "TimeZone",
-    "OpenAIFileDays",
+    "MaxLineMegabytes", "Parquet", "AlarmEmail", "MaxJobCost", "MaxMonthlyCost", "TimeZone", "OpenAIFileDays",
 }  # fmt: skip
 
 
@@ -140,9 +139,10 @@ def test_token_limits_leave_room_in_an_environment_of_four_kilobytes(expanded: T
 
 
 def test_a_drop_that_may_cost_more_than_a_few_dollars_waits_for_approval(expanded: Template) -> None:
-    hold = expanded["Parameters"]["HoldAboveRows"]
+    parameters = expanded["Parameters"]
 
-    assert (hold["Type"], hold["Default"]) == ("Number", 200_000)
+    assert (parameters["MaxJobCost"]["Type"], parameters["MaxJobCost"]["Default"]) == ("Number", 25)
+    assert (parameters["MaxMonthlyCost"]["Type"], parameters["MaxMonthlyCost"]["Default"]) == ("Number", 500)
 
 
 def test_files_at_openai_may_have_the_lifetimes_that_openai_takes(expanded: Template) -> None:

@@ -24,7 +24,7 @@ class Day:
 
     def __init__(self, folder: Path, server: RunningEmulator) -> None:
         self.server = server
-        self.served = Served(folder, server=server, openai_host="127.0.0.1")
+        self.served = Served(folder, server=server, openai_base_url=server.base_url)
         self.served.objects.drop("recipe.yaml", PLAIN.replace(b"attempts: 1", b"attempts: 2"))
 
     def end(self, name: str, data: bytes, *faults: dict[str, Any]) -> JobState:

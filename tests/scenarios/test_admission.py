@@ -1,6 +1,5 @@
 """Admission over fakes: token limits, turns, and OpenAI's other limits."""
 
-import json
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -18,7 +17,7 @@ from dropbatch.ports import RemoteBatch
 from dropbatch.storage.repository import Repository
 from dropbatch.submission import admission, creates_per_hour, first_batches, token_limits
 from tests.driving import RECIPE, deliver, drop, jobs, only_job, rows, run, sent_rows
-from tests.fakes import FakeContext, answer_ok, response_line
+from tests.fakes import FakeContext, answer_ok, response_line, tokens_of
 
 MODEL = "gpt-6-luna"
 ROW = 17
@@ -190,8 +189,7 @@ def test_estimates_are_calibrated_with_openais_counts_of_the_same_rows(wide: Fak
         if int(request["custom_id"]) % 2:
             return "error", response_line(request, 400, {"error": {"code": "no"}})
         where, line = answer_ok(request)
-        body = json.dumps(request["body"], separators=(",", ":"))
-        line["response"]["body"]["usage"]["prompt_tokens"] = 2 * (len(body) // 4)
+        line["response"]["body"]["usage"]["prompt_tokens"] = 2 * tokens_of(request["body"])
         return where, line
 
     wide.openai.answer = answer

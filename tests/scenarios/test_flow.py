@@ -27,6 +27,7 @@ def test_a_csv_comes_back_answered_in_its_own_order_and_bytes(fake: FakeContext)
     names = {key.rpartition("/")[2] for key in fake.objects.keys(RESULTS)}
     assert names == {
         "latest.json",
+        "quote.json",
         "recipe.yaml",
         "reviews.answers.csv",
         "responses.jsonl",

@@ -124,7 +124,9 @@ def test_the_cost_of_all_rows_is_extrapolated_from_paid_rows(fake: FakeContext) 
     def answer(request: dict[str, Any]) -> Any:
         if int(request["custom_id"]) > 5:
             return "error", response_line(request, 400, {"error": {"code": "invalid_value", "message": "no"}})
-        return answer_ok(request)
+        where, line = answer_ok(request)
+        line["response"]["body"]["usage"]["prompt_tokens"] = 10_000
+        return where, line
 
     fake.openai.answer = answer
     fake.objects.drop("recipe.yaml", FIRST)

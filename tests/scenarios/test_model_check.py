@@ -127,7 +127,7 @@ def test_a_fine_tuned_model_is_asked_for_by_its_full_name(fake: Asked) -> None:
 
 
 def test_another_server_is_asked_and_the_published_days_do_not_count_there(fake: Asked) -> None:
-    fake.openai_host = "models.example.com"
+    fake.openai_base_url = "https://models.example.com/v1"
     assert dropped(fake, "o1") is JobState.SUCCEEDED
     assert fake.asked == 1
     fake.openai.models = set()

@@ -19,7 +19,7 @@ ENDS = "OpenAI shuts the model gpt-5-mini down on 2026-12-11"
 
 @pytest.fixture
 def fake(tmp_path: Path) -> FakeContext:
-    fake = FakeContext(tmp_path, openai_host="models.example.com")
+    fake = FakeContext(tmp_path, openai_base_url="https://models.example.com/v1")
     fake.clock.sleep(datetime(2026, 12, 5, tzinfo=UTC).timestamp() - fake.clock())
     return fake
 

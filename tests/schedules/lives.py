@@ -113,7 +113,7 @@ class Life:
         self._read_at = -1  # the number of changes at which the table was read
         self._known: dict[str, dict[str, Any]] = {}  # its items, by their texts
         self._by_open: dict[str, list[dict[str, Any]]] = {}
-        for name in ("insert", "replace", "delete", "renew"):
+        for name in ("insert", "replace", "write_all", "delete", "renew"):
             self.faults.watchers[f"table.{name}"] = self._count_change
 
     # Events from outside

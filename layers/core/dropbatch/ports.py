@@ -119,6 +119,14 @@ class Table(Protocol):
         """Replace the item that has this `rev`. Raise StaleItemError if it has another `rev`, or is gone."""
         ...
 
+    def write_all(self, items: Sequence[tuple[Mapping[str, Any], int]]) -> None:
+        """Write up to a hundred items, each with the `rev` of the item that it replaces, or 0 for a new one.
+
+        All are written, or none: raise StaleItemError if any of them has another `rev`, or is written by another
+        process at the same time.
+        """
+        ...
+
     def delete(self, pk: str, sk: str, rev: int) -> None:
         """Delete the item that has this `rev`, if it exists. Raise StaleItemError if it has another `rev`."""
         ...

@@ -1,6 +1,8 @@
 """Sums of money: the known part of them, and the unknown part."""
 
 import json
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -8,6 +10,20 @@ from dropbatch.answers.tally import Cost, Tally
 from dropbatch.answers.usage import Usage
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.reporting.costs import cost_members, cost_sentence
+
+
+def cost(usd: float = 0, standard_usd: float = 0, *counts: Any, **named: Any) -> Cost:
+    """Return a cost whose sums are written as numbers."""
+    unpriced, unread, fees, *calls = (*counts, *(0, 0, 0)[len(counts) :])
+    sums = {"fees_usd": Decimal(str(fees))} | named
+    return Cost(Decimal(str(usd)), Decimal(str(standard_usd)))._replace(
+        **{
+            "unpriced": unpriced,
+            "unread": unread,
+            **dict(zip(("tool_calls", "unpriced_tool_calls"), calls, strict=False)),
+        }
+        | sums
+    )
 
 
 def tally(*costs: Cost) -> Tally:
@@ -21,7 +37,7 @@ def tally(*costs: Cost) -> Tally:
 
 
 def test_a_model_of_unknown_price_leaves_the_known_part() -> None:
-    found = tally(Cost(1.5, 3.0), Cost(0.0, 0.0, unpriced=7), Cost(0.25, 0.5, unread=2))
+    found = tally(cost(1.5, 3.0), cost(0.0, 0.0, unpriced=7), cost(0.25, 0.5, unread=2))
     assert cost_members(found) == {
         "currency": "USD",
         "paid": 1.75,
@@ -37,12 +53,12 @@ def test_a_model_of_unknown_price_leaves_the_known_part() -> None:
 
 
 def test_a_cost_that_is_known_in_full_is_one_sentence() -> None:
-    assert cost_sentence(tally(Cost(1.5, 3.0))) == "Paid about $1.50, and saved $1.50 by batching."
+    assert cost_sentence(tally(cost(1.5, 3.0))) == "Paid about $1.50, and saved $1.50 by batching."
     assert cost_sentence(Tally()) == "Nothing was paid."
     assert cost_members(Tally())["paid"] == 0.0
 
 
-@pytest.mark.parametrize("cost", [Cost(0.0, 0.0, unpriced=1), Cost(0.0, 0.0, unread=1)])
+@pytest.mark.parametrize("cost", [cost(0.0, 0.0, unpriced=1), cost(0.0, 0.0, unread=1)])
 def test_an_unknown_cost_is_not_zero(cost: Cost) -> None:
     assert (cost_members(tally(cost))["paid"], cost_members(tally(cost))["saved"]) == (None, None)
     assert cost_sentence(tally(cost)).startswith("The cost is not known. The ")
@@ -51,17 +67,17 @@ def test_an_unknown_cost_is_not_zero(cost: Cost) -> None:
 
 
 def test_batching_that_costs_more_is_no_saving() -> None:
-    assert cost_sentence(tally(Cost(1.0, 0.5))) == "Paid about $1.00, which is 50 cents more than without batching."
+    assert cost_sentence(tally(cost(1.0, 0.5))) == "Paid about $1.00, which is 50 cents more than without batching."
 
 
 def test_a_paid_batch_that_ends_without_its_answers_is_counted() -> None:
     found = Tally()
-    found.pay(Cost(0.0, 0.0, unread=50_000))
+    found.pay(cost(0.0, 0.0, unread=50_000))
     assert cost_members(found)["uncollected_requests"] == 50_000
 
 
 def test_a_tally_is_the_same_after_it_was_stored() -> None:
-    found = tally(Cost(1.5, 3.0, 4, 5, 0.02, {"web_search": 2, "container": 1}, 1))
+    found = tally(cost(1.5, 3.0, 4, 5, 0.02, {"web_search": 2, "container": 1}, 1))
     found.spend(Usage(10, 4, 5, 3, 2))
     found.count(7, Outcome.REFUSED, "refusal")
     assert Tally.from_json(json.loads(json.dumps(found.to_json()))) == found
@@ -81,13 +97,13 @@ def test_a_tally_of_an_earlier_release_can_be_read() -> None:
 
 def test_retried_rows_are_not_paid_twice() -> None:
     found = Tally()
-    found.carry_over(tally(Cost(1.5, 3.0, 4, 5)))
+    found.carry_over(tally(cost(1.5, 3.0, 4, 5)))
     assert (found.paid, found.unpriced, found.unread) == (0.0, 0, 0)
 
 
 def test_fees_are_part_of_the_sum_and_named() -> None:
     found = tally(
-        Cost(0.5, 0.9, 0, 0, 0.1, {"web_search": 10}), Cost(0.25, 0.3, 0, 0, 0.03, {"web_search": 1, "container_1g": 1})
+        cost(0.5, 0.9, 0, 0, 0.1, {"web_search": 10}), cost(0.25, 0.3, 0, 0, 0.03, {"web_search": 1, "container_1g": 1})
     )
     assert cost_sentence(found) == (
         "Paid about 75 cents, and saved 45 cents by batching. "
@@ -98,16 +114,16 @@ def test_fees_are_part_of_the_sum_and_named() -> None:
 
 
 def test_fees_that_are_not_known_are_named() -> None:
-    found = tally(Cost(0.5, 0.9, 0, 0, 0.01, {"web_search": 1, "container": 2}, 2))
+    found = tally(cost(0.5, 0.9, 0, 0, 0.01, {"web_search": 1, "container": 2}, 2))
     assert "Of it 1 cent went to the fees of 1 tool call, which" in cost_sentence(found)
     assert cost_sentence(found).endswith(" The sum is without the fees of 2 tool calls, whose price is not known.")
     assert cost_members(found)["unpriced_tool_calls"] == 2
-    only = tally(Cost(0.0, 0.0, 0, 0, 0.0, {"container": 1}, 1))
+    only = tally(cost(0, 0, 0, 0, 0, {"container": 1}, 1))
     assert cost_sentence(only).startswith("The cost is not known. The sum is without the fees of 1 tool call, ")
     assert (cost_members(only)["paid"], only.saved) == (None, None)
 
 
 def test_retried_rows_pay_no_fee_twice() -> None:
     found = Tally()
-    found.carry_over(tally(Cost(1.5, 3.0, 0, 0, 0.5, {"web_search": 50}, 1)))
+    found.carry_over(tally(cost(1.5, 3.0, 0, 0, 0.5, {"web_search": 50}, 1)))
     assert (found.fees_usd, found.tool_calls, found.unpriced_tool_calls) == (0.0, {}, 0)

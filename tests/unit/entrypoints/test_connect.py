@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import fields, replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from tests.fakes import FakeClock, FakeObserver
 NUMBERS = {
     "absence_confirmation_seconds": 600,
     "recipe_wait_seconds": 120,
-    "hold_above_rows": 77,
+    "max_job_cost": "2.5",
+    "max_monthly_cost": 0,
     "max_drop_gigabytes": 2,
 }
 
@@ -24,7 +26,7 @@ def environment() -> dict[str, str]:
     environment = {"AWS_REGION": "us-east-1", **{name.upper(): str(number) for name, number in NUMBERS.items()}}
     environment["TIME_ZONE"] = "UTC"
     for member in fields(Settings):
-        environment.setdefault(member.name.upper(), "1" if member.type is int else f"the-{member.name}")
+        environment.setdefault(member.name.upper(), "1" if member.type in (int, Decimal) else f"the-{member.name}")
     return {**environment, "TOKEN_LIMITS": ""}
 
 
@@ -43,11 +45,8 @@ def test_every_queue_and_its_dead_letters_are_those_of_the_settings(settings: Se
     }
     for queue in ("intake", "dispatch", "collect"):
         assert getattr(context, queue)._url == f"the-{queue}_queue_url"
-    assert (context.hold_above_rows, context.absence_confirmation_seconds, context.recipe_wait_seconds) == (
-        77,
-        600,
-        120,
-    )
+    assert (context.absence_confirmation_seconds, context.recipe_wait_seconds) == (600, 120)
+    assert (context.max_job_usd, context.max_month_usd) == (Decimal("2.5"), None), "0 is no limit"
     assert context.limits.drop_bytes == 2 * 10**9
 
 
@@ -70,3 +69,9 @@ def test_the_zones_of_a_machine_without_any_are_those_of_the_layer() -> None:
     locked = tomllib.loads(Path("uv.lock").read_text())["package"]
     (own,) = [package for package in locked if package["name"] == "dropbatch"]
     assert {"name": "tzdata"} in own["dependencies"]
+
+
+@pytest.mark.parametrize("amount", ["", "a lot", "-1", "NaN", "Infinity", "1,5"])
+def test_a_limit_that_is_no_amount_is_reported_in_a_sentence(environment: dict[str, str], amount: str) -> None:
+    with pytest.raises(SettingsIncompleteError, match="MAX_JOB_COST"):
+        Settings.from_environment({**environment, "MAX_JOB_COST": amount})

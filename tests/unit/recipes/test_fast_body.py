@@ -30,7 +30,7 @@ PROMPTS = [
     "{{ a }}{{ row.a }}",
     '{{ a }} {{ row["d%"] }}',
 ]
-TEMPLATES = st.sampled_from([*PROMPTS, "constant \\ %b \x1f", ""])
+TEMPLATES = st.sampled_from([*PROMPTS, "constant \\ %b \x1f", "", "100 %b of what all rows share, " * 200])
 
 
 def request_of(recipe: CompiledRecipe, row: dict[str, Any]) -> Request | None:

@@ -14,6 +14,7 @@ def test_the_short_form_becomes_a_chat() -> None:
         "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}],
         "max_completion_tokens": 50,
         "stop": ["{{"],
+        "prompt_cache_options": {"mode": "explicit"},
     }
 
 
@@ -25,7 +26,7 @@ def test_examples_are_turns_before_the_prompt() -> None:
 
 
 def test_responses_take_input_and_instructions() -> None:
-    text = SHORT + "endpoint: /v1/responses\nsystem: s\n"
+    text = SHORT + "endpoint: /v1/responses\nsystem: s\ncache: off\n"
     assert body_of(text, {"text": "hi"}) == {"model": "gpt-6-luna", "instructions": "s", "input": "hi"}
 
 

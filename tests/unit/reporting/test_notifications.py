@@ -122,6 +122,7 @@ def test_requests_of_unknown_price_are_shown_beside_the_cost_of_the_others(fake:
 
     def answer(request: dict[str, Any]) -> Any:
         where, line = answer_ok(request)
+        line["response"]["body"]["usage"]["prompt_tokens"] = 1_000
         if request["custom_id"] == "2":
             del line["response"]["body"]["usage"]
         return where, line

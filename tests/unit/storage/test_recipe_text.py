@@ -1,12 +1,14 @@
 """Bounds of finding and reading a recipe: it is small, and its files are in its own folder or below."""
 
+import json
+
 import pytest
 
 from dropbatch.domain.drops import MAX_RECIPE_FOLDERS, recipe_keys
 from dropbatch.domain.errors import DropRejectedError, ObjectNotFoundError
 from dropbatch.domain.problems import Problem
 from dropbatch.recipes.yaml import MAX_BYTES
-from dropbatch.storage.recipe_text import MAX_FILES_BYTES, find_recipe, read_recipe, with_files
+from dropbatch.storage.recipe_text import MAX_FILES_BYTES, RecipeText, find_recipe, read_recipe, with_files
 from tests.fakes import INBOX, FakeClock, FakeObjects
 
 RECIPE = b"model: m\nprompt: file://prompt.md\n"
@@ -83,6 +85,20 @@ def test_nothing_outside_of_the_recipe_s_folder_is_read(objects: Objects, name: 
         recipe.compiled()
     [problem] = rejected.value.problems
     assert (problem.code, problem.key) == ("wrong_value", "prompt")
+
+
+def test_a_job_of_a_release_without_prompt_caching_keeps_its_requests() -> None:
+    text = f"model: gpt-6-luna\nsystem: {'word ' * 1_100}\nprompt: '{{{{ text }}}}'\n".encode()
+    taken = RecipeText("recipe.yaml", text, {})
+    today = RecipeText.from_json(taken.to_json())
+    stored = json.loads(taken.to_json())
+    del stored["caches"]  # as that release stored it
+    former = RecipeText.from_json(json.dumps(stored).encode())
+    assert RecipeText.from_json(former.to_json()) == former
+    bodies = [recipe.compiled().request({"text": "hi"}).body for recipe in (taken, today, former)]
+    assert bodies[0] == bodies[1]
+    assert [b"prompt_cache" in body for body in bodies] == [True, True, False]
+    assert taken.sha256 == former.sha256
 
 
 def test_a_recipe_that_grew_while_it_was_read_is_refused(objects: Objects) -> None:

@@ -4,7 +4,7 @@ A poll reads thousands of items. boto3's resource takes 100 µs for one item, be
 model and makes Decimals of numbers. To decode the JSON itself, into values without garbage collection, takes 6 µs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -36,18 +36,28 @@ class DynamoTable:
 
     def insert(self, item: Mapping[str, Any]) -> None:
         with _condition():
-            self._client.put_item(
-                TableName=self._name, Item=typed(item), ConditionExpression="attribute_not_exists(pk)"
-            )
+            self._client.put_item(**self._put(item, None))
 
     def replace(self, item: Mapping[str, Any], rev: int) -> None:
         with _condition():
-            self._client.put_item(
-                TableName=self._name,
-                Item=typed(item),
-                ConditionExpression="rev = :rev",
-                ExpressionAttributeValues={":rev": {"N": str(rev)}},
+            self._client.put_item(**self._put(item, rev))
+
+    def write_all(self, items: Sequence[tuple[Mapping[str, Any], int]]) -> None:
+        with _condition():
+            self._client.transact_write_items(
+                TransactItems=[{"Put": self._put(item, rev or None)} for item, rev in items]
             )
+
+    def _put(self, item: Mapping[str, Any], rev: int | None) -> Any:
+        """Return the write of an item over the one with this `rev`; None if there must be none."""
+        if rev is None:
+            return {"TableName": self._name, "Item": typed(item), "ConditionExpression": "attribute_not_exists(pk)"}
+        return {
+            "TableName": self._name,
+            "Item": typed(item),
+            "ConditionExpression": "rev = :rev",
+            "ExpressionAttributeValues": {":rev": {"N": str(rev)}},
+        }
 
     def delete(self, pk: str, sk: str, rev: int) -> None:
         with _condition():
@@ -96,9 +106,19 @@ def _condition() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+        if error.response["Error"]["Code"] == "ConditionalCheckFailedException" or _is_cancelled_as_stale(error):
             raise StaleItemError from error
         raise
+
+
+def _is_cancelled_as_stale(error: ClientError) -> bool:
+    """Return whether a transaction was cancelled because other processes had written its items, or were writing them.
+
+    Any other reason, such as an item that is too large, is an error.
+    """
+    reasons: Any = error.response.get("CancellationReasons", ())
+    codes = {reason.get("Code", "None") for reason in reasons}
+    return bool(codes - {"None"}) and codes <= {"None", "ConditionalCheckFailed", "TransactionConflict"}
 
 
 class _Value(msgspec.Struct, gc=False):

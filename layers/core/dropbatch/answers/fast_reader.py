@@ -33,10 +33,14 @@ Good = Annotated[int, msgspec.Meta(ge=200, le=299)]
 class _Cached(msgspec.Struct, gc=False):
     cached_tokens: Count = 0
     cache_write_tokens: Count = 0
+    audio_tokens: Literal[0] | None = None
+    image_tokens: None = None
 
 
 class _Reasoning(msgspec.Struct, gc=False):
     reasoning_tokens: Count = 0
+    audio_tokens: Literal[0] | None = None
+    image_tokens: Literal[0] | None = None
 
 
 class _ChatUsage(msgspec.Struct, gc=False):
@@ -191,6 +195,7 @@ class FastReader:
                     written,
                     reasoning.reasoning_tokens if reasoning else 0,
                     cached.cache_write_tokens if cached else 0,
+                    None,
                 ),
             )
             for read, cached, written, reasoning in map(self._tokens, usages)

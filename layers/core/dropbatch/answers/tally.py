@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
@@ -13,6 +14,9 @@ from dropbatch.recipes.compiled_recipe import CompiledRecipe
 
 MAX_REASONS = 50
 """How many different reasons are counted one by one; all further ones count as `other`."""
+
+_KINDS = ("input", "cached", "output", "reasoning", "cache_write")
+"""The names of the tokens of a usage, in its order."""
 
 _SIMPLE = frozenset({str, bool, int, float})
 
@@ -37,15 +41,19 @@ class Cost(NamedTuple):
 
     `fees_usd`, which is part of both sums, is for calls to OpenAI's own tools; `tool_calls` counts them by kind. The
     price of `unpriced_tool_calls` is not known.
+
+    The price of `without_standard` requests without the Batch API is not known: `standard_usd` has what they cost with
+    it.
     """
 
-    usd: float
-    standard_usd: float
+    usd: Decimal = Decimal(0)
+    standard_usd: Decimal = Decimal(0)
     unpriced: int = 0
     unread: int = 0
-    fees_usd: float = 0.0
+    fees_usd: Decimal = Decimal(0)
     tool_calls: Mapping[str, int] = MappingProxyType({})
     unpriced_tool_calls: int = 0
+    without_standard: int = 0
 
 
 @dataclass(slots=True)
@@ -56,13 +64,14 @@ class Tally:
     reasons: dict[tuple[Outcome, str], Reason] = field(default_factory=dict)
     tokens: Counter[str] = field(default_factory=Counter)
     categories: dict[str, Counter[str]] = field(default_factory=dict)
-    usd: float = 0.0
-    standard_usd: float = 0.0
+    usd: Decimal = Decimal(0)
+    standard_usd: Decimal = Decimal(0)
     unpriced: int = 0
     unread: int = 0
-    fees_usd: float = 0.0
+    fees_usd: Decimal = Decimal(0)
     tool_calls: Counter[str] = field(default_factory=Counter)
     unpriced_tool_calls: int = 0
+    without_standard: int = 0
 
     def count(self, row: int, outcome: Outcome, code: str | None, message: str | None = None) -> None:
         """Count a row by its outcome and, if it has no good answer, by its reason."""
@@ -77,8 +86,11 @@ class Tally:
 
     def spend(self, usage: Usage) -> None:
         """Add the tokens of requests."""
-        for kind, count in zip(("input", "cached", "output", "reasoning", "cache_write"), usage, strict=True):
+        *counts, media = usage
+        for kind, count in zip(_KINDS, counts, strict=True):
             self.tokens[kind] += count
+        if media is not None:
+            self.tokens.update({kind: count for kind, count in media._asdict().items() if count})
 
     def pay(self, cost: Cost) -> None:
         """Add a cost."""
@@ -89,14 +101,15 @@ class Tally:
         self.fees_usd += cost.fees_usd
         self.tool_calls.update(cost.tool_calls)
         self.unpriced_tool_calls += cost.unpriced_tool_calls
+        self.without_standard += cost.without_standard
 
     @property
-    def paid(self) -> float | None:
+    def paid(self) -> Decimal | None:
         """The known part of what was paid, in US dollars; None if nothing of it is known."""
         return self.usd if self.usd or not (self.unpriced or self.unread or self.unpriced_tool_calls) else None
 
     @property
-    def saved(self) -> float | None:
+    def saved(self) -> Decimal | None:
         """The US dollars that the Batch API saves on that part; None if nothing of it is known."""
         return None if self.paid is None else self.standard_usd - self.usd
 
@@ -134,8 +147,7 @@ class Tally:
             self._reason(outcome, code, reason)
         for column, counts in other.categories.items():
             self.categories.setdefault(column, Counter()).update(counts)
-        fees = (other.fees_usd, other.tool_calls, other.unpriced_tool_calls)
-        self.pay(Cost(other.usd, other.standard_usd, other.unpriced, other.unread, *fees))
+        self.pay(Cost(*(getattr(other, name) for name in Cost._fields)))
 
     def carry_over(self, former: Self, retried: Collection[Outcome] = RETRYABLE) -> None:
         """Add the answers of a former batch that are kept when its rows with the outcomes `retried` are sent again.
@@ -178,13 +190,14 @@ class Tally:
             "reasons": [[str(outcome), code, r.count, r.row, r.message] for (outcome, code), r in self.reasons.items()],
             "tokens": dict(self.tokens),
             "categories": {column: dict(counts) for column, counts in self.categories.items()},
-            "usd": self.usd,
-            "standard_usd": self.standard_usd,
+            "usd": str(self.usd),
+            "standard_usd": str(self.standard_usd),
             "unpriced": self.unpriced,
             "unread": self.unread,
-            "fees_usd": self.fees_usd,
+            "fees_usd": str(self.fees_usd),
             "tool_calls": dict(self.tool_calls),
             "unpriced_tool_calls": self.unpriced_tool_calls,
+            "without_standard": self.without_standard,
         }
 
     @classmethod
@@ -198,11 +211,17 @@ class Tally:
             reasons={(Outcome(outcome), code): Reason(*reason) for outcome, code, *reason in members["reasons"]},
             tokens=Counter(members["tokens"]),
             categories={column: Counter(counts) for column, counts in members["categories"].items()},
-            usd=members["usd"] or 0.0,
-            standard_usd=members["standard_usd"] or 0.0,
+            usd=_decimal(members["usd"]),
+            standard_usd=_decimal(members["standard_usd"]),
             unpriced=unpriced,
             unread=members.get("unread", 0),
-            fees_usd=members.get("fees_usd", 0.0),
+            fees_usd=_decimal(members.get("fees_usd")),
             tool_calls=Counter(members.get("tool_calls", {})),
             unpriced_tool_calls=members.get("unpriced_tool_calls", 0),
+            without_standard=members.get("without_standard", 0),
         )
+
+
+def _decimal(written: str | float | None) -> Decimal:
+    """Return money as it was stored: a text, or a number by older releases; null if it was not known."""
+    return Decimal(str(written or 0))

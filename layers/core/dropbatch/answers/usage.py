@@ -1,16 +1,27 @@
 """The tokens that OpenAI bills for a response, as its `usage` gives them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dropbatch.json_encoding import as_mapping
+
+
+class Media(NamedTuple):
+    """Tokens of sound and of pictures. Those of the input are part of it, those that were cached of both."""
+
+    input_audio: int = 0
+    cached_audio: int = 0
+    output_audio: int = 0
+    input_image: int = 0
+    cached_image: int = 0
+    output_image: int = 0
 
 
 class Usage(NamedTuple):
     """Tokens that were billed.
 
     Tokens that were read from the cache, or written to it, are part of the input. Reasoning tokens are part of the
-    output.
+    output. `media` is None if the usage distinguishes no media.
     """
 
     input_tokens: int
@@ -18,6 +29,7 @@ class Usage(NamedTuple):
     output_tokens: int
     reasoning_tokens: int
     cache_write_tokens: int = 0
+    media: Media | None = None
 
 
 def read_usage(value: Any) -> Usage | None:
@@ -32,7 +44,36 @@ def read_usage(value: Any) -> Usage | None:
         output_tokens=_count(value, "completion_tokens", "output_tokens"),
         reasoning_tokens=_count(written, "reasoning_tokens"),
         cache_write_tokens=_count(read, "cache_write_tokens"),
+        media=_media(read, written),
     )
+
+
+def sum_usages(usages: Iterable[Usage]) -> Usage:
+    """Return the sum of usages."""
+    columns = list(zip(*usages, strict=True))
+    return sum_columns(columns) if columns else Usage(0, 0, 0, 0)
+
+
+def sum_columns(columns: Sequence[Sequence[Any]]) -> Usage:
+    """Return the sum of usages that are given member by member."""
+    *counts, media = columns
+    found = [each for each in media if each is not None]
+    total = Usage(*map(sum, counts))
+    return total._replace(media=Media(*map(sum, zip(*found, strict=True)))) if found else total
+
+
+def _media(read: Mapping[str, Any], written: Mapping[str, Any]) -> Media | None:
+    """Return the tokens of media; None if there are none, and the usage does not say that all of it was text."""
+    cached = as_mapping(read.get("cached_tokens_details"))
+    media = Media(
+        input_audio=_count(read, "audio_tokens"),
+        cached_audio=_count(cached, "audio_tokens"),
+        output_audio=_count(written, "audio_tokens"),
+        input_image=_count(read, "image_tokens"),
+        cached_image=_count(cached, "image_tokens"),
+        output_image=_count(written, "image_tokens"),
+    )
+    return media if any(media) or "image_tokens" in read else None
 
 
 def _count(members: Mapping[str, Any], *names: str) -> int:

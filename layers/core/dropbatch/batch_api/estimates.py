@@ -82,11 +82,13 @@ class RequestEstimate:
     """The embedding inputs of a request, and the expected bytes of the answer to it.
 
     `is_list` says that it asks for a list of inputs. The answer to it is then a list of as many, even if it is one.
+    `unread_bytes` are those of the body that the model does not read: the members that a recipe adds about caching.
     """
 
     embedding_inputs: int
     output_bytes: int
     is_list: bool = False
+    unread_bytes: int = 0
 
 
 class _Members(msgspec.Struct):

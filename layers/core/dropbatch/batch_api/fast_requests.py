@@ -9,19 +9,20 @@ Building requests takes 12 times as long without it and `recipes/fast_body`.
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 
-from dropbatch.batch_api.estimates import RequestEstimate
+from dropbatch.batch_api.estimates import BYTES_PER_TOKEN, RequestEstimate
 from dropbatch.batch_api.limits import Limits
 from dropbatch.batch_api.request import LINE, Request
+from dropbatch.batch_api.token_estimates import ExpectedTokens, TokenEstimate, estimate_tokens
 
 
 class RequestChunk:
     """The requests of rows that follow one another from `number` on, all to the same model.
 
     Their bodies are one `form`, with a `%b` for each of the `columns`, of which each row has one cell. They are made
-    only on demand: validation needs their sizes alone.
+    only on demand: validation needs their sizes alone. `expected` is None if their tokens depend on each body.
     """
 
-    __slots__ = ("_columns", "_form", "_sizes", "count", "endpoint", "estimate", "model", "number")
+    __slots__ = ("_columns", "_form", "_sizes", "count", "endpoint", "estimate", "expected", "model", "number")
 
     def __init__(
         self,
@@ -32,8 +33,9 @@ class RequestChunk:
         count: int,
         form: bytes,
         columns: Sequence[Sequence[bytes]],
+        expected: TokenEstimate | None = None,
     ) -> None:
-        self.endpoint, self.model, self.estimate = endpoint, model, estimate
+        self.endpoint, self.model, self.estimate, self.expected = endpoint, model, estimate, expected
         self.number, self.count = number, count
         self._form, self._columns = form, columns
         self._sizes: list[int] | None = None
@@ -47,6 +49,14 @@ class RequestChunk:
             whole = map(sum, zip(*cells, strict=True)) if len(cells) > 1 else cells[0] if cells else [0] * self.count
             self._sizes = [fixed + size for size in whole]
         return self._sizes
+
+    def add_expected(self, total: ExpectedTokens, tokens: Sequence[int], start: int) -> None:
+        """Add the expected tokens of the requests from `start` on; `tokens` are a quarter of the bytes of each."""
+        if self.expected is not None:
+            total.add(self.expected, sum(tokens), len(tokens))
+            return
+        for body in self.bodies()[start : start + len(tokens)]:
+            total.add(estimate_tokens(self.endpoint, self.model, body), len(body) // BYTES_PER_TOKEN)
 
     def fits(self, limits: Limits) -> bool:
         """Return whether each request may be sent: no line and no list of inputs is too long."""

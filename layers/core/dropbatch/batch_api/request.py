@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from dropbatch.batch_api.estimates import BYTES_PER_TOKEN, RequestEstimate, estimate_request
+from dropbatch.batch_api.token_estimates import TokenEstimate, estimate_tokens
 
 LINE = b'{"custom_id":%b,"method":"POST","url":"%b","body":%b}\n'
 """The url needs no escapes: endpoints are a closed list."""
@@ -17,7 +18,7 @@ LINE = b'{"custom_id":%b,"method":"POST","url":"%b","body":%b}\n'
 class Request:
     """A request body, as JSON without line feeds, with its endpoint and model.
 
-    The builder passes the `estimate` if it knows it beforehand. Else it is made from the body at its first use.
+    The builder passes the estimates if it knows them beforehand. Else they are made from the body at their first use.
 
     The class is not frozen, because an object is made for every row, and a frozen one costs three times as much.
     """
@@ -26,6 +27,7 @@ class Request:
     model: str
     body: bytes
     estimate: RequestEstimate | None = field(default=None, compare=False, repr=False)
+    expected: TokenEstimate | None = field(default=None, compare=False, repr=False)
 
     def line(self, custom_id: str) -> bytes:
         """Return the request as a line of a batch file, with its line feed."""
@@ -52,8 +54,16 @@ class Request:
 
     @property
     def estimated_input_tokens(self) -> int:
-        """A quarter of its bytes: fair for prose in most languages."""
-        return len(self.body) // BYTES_PER_TOKEN
+        """A quarter of the bytes that the model reads: fair for prose in most languages."""
+        unread = self.estimate.unread_bytes if self.estimate is not None else 0
+        return (len(self.body) - unread) // BYTES_PER_TOKEN
+
+    @property
+    def expected_tokens(self) -> TokenEstimate:
+        """The tokens that its prompt and the answers to it are expected to have."""
+        if self.expected is None:
+            self.expected = estimate_tokens(self.endpoint, self.model, self.body)
+        return self.expected
 
     def _estimated(self) -> RequestEstimate:
         if self.estimate is None:

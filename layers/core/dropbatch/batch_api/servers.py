@@ -7,8 +7,11 @@ OPENAI_HOST = "api.openai.com"
 
 
 def host_of(base_url: str) -> str:
-    """Return the host of a base URL, in lower case."""
-    return urlsplit(base_url).hostname or ""
+    """Return the host of a base URL, in lower case; empty if it has none."""
+    try:
+        return urlsplit(base_url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def is_openai_host(host: str) -> bool:

@@ -10,6 +10,7 @@ less often, and after ten failures it holds the job and raises an alarm.
 
 from dropbatch.answers.output_files import AnswerLines
 from dropbatch.collection.batch_failure import BatchFailure, Failure, classify_failure
+from dropbatch.collection.canary import judge_canary
 from dropbatch.collection.circuit_breaker import count_batch, stop_siblings
 from dropbatch.collection.ended_batch import MAX_LATE_SECONDS, fetch_answers, retrieve_ended
 from dropbatch.collection.finish_job import finish_job
@@ -28,8 +29,9 @@ from dropbatch.domain.states import CLOSED, WORKING_JOBS, BatchState, HeldReason
 from dropbatch.jobs.backoff import backoff_seconds
 from dropbatch.jobs.hold import hold, hold_for, resume
 from dropbatch.jobs.lease import defer, leased, release, update_own
+from dropbatch.jobs.spending import settle
 from dropbatch.messages import BatchMessage
-from dropbatch.money.pricing import CostMeter
+from dropbatch.money.cost_meter import CostMeter
 from dropbatch.ports import RemoteBatch
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
@@ -49,10 +51,13 @@ def collect(context: Context, work: BatchMessage) -> None:
         batch = _collect_leased(context, job, batch)
     if batch is None or batch.state not in CLOSED:
         return
+    _settle(context, batch)
     try:
         if not in_time(context) or not finish_shard(context, JobRows(context, job), batch.shard):
             send_job(context, job)
             return
+        if batch.is_canary:
+            judge_canary(context, job)
         is_last = all(shard.state is ShardState.RENDERED for shard in context.repository.shards(job.id))
     except Exception:  # noqa: BLE001 - the answers are kept; once all batches are, the job's own step comes back to it
         context.observer.exception("a shard could not be finished yet", **batch.ids)
@@ -85,6 +90,15 @@ def _collect_leased(context: Context, job: Job, batch: Batch) -> Batch | None:
             context.observer.exception("a batch could not be collected", **taken.ids)
             _fail(context, job, taken, "failed")
     return None
+
+
+def _settle(context: Context, batch: Batch) -> None:
+    try:
+        closed = context.repository.reload(batch)
+        if closed is not None:
+            settle(context, closed)
+    except Exception:  # noqa: BLE001 - the answers do not wait for the sums; the poll comes back to these
+        context.observer.exception("the price of a batch could not be counted yet", **batch.ids)
 
 
 def _wait(context: Context, batch: Batch, seconds: int) -> None:
@@ -124,7 +138,7 @@ def _collect(context: Context, job: Job, batch: Batch) -> bool:
     remote = retrieve_ended(context, job, batch)
     failure = classify_failure(remote.errors) if remote.status is OpenAIStatus.FAILED else None
     # Looks into the price list, which takes 80 MB for a moment, before answers take theirs.
-    bill = CostMeter(batch.model, batch.endpoint)
+    bill = CostMeter(batch.model, batch.endpoint, base_url=context.openai_base_url)
     batch.results = context.new_token()  # of this try: a process that lost its lease may still write under its own
     fetched = fetch_answers(context, rows.files, shard, batch, remote)
     if fetched is None:
@@ -192,7 +206,9 @@ def _mark_collected(
         current.output_file_id = remote.output_file_id or current.output_file_id  # it may have come late
         current.error_file_id = remote.error_file_id or current.error_file_id
         current.results, current.follow_ups = batch.results, children
-        current.micro_usd, current.unpriced = written.micro_usd, written.unpriced
+        current.usd, current.standard_usd = written.usd, written.standard_usd
+        current.unpriced = written.unpriced
+        current.answers, current.usage = written.answers, written.usage
         current.came_further()
         release(current)
         current.move(BatchState.COLLECTED)

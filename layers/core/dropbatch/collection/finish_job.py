@@ -1,5 +1,6 @@
 """The end of a job: its shards are finished, and once all are rendered, its results are assembled."""
 
+from dropbatch.collection.canary import judge_canary
 from dropbatch.collection.finish_shard import finish_shard
 from dropbatch.collection.handover import continue_later, in_time
 from dropbatch.delivery.assemble_job import assemble
@@ -20,6 +21,7 @@ def finish_job(context: Context, job: Job) -> None:
         if taken is None:
             return
         try:
+            judge_canary(context, taken)
             is_done = _finish(context, taken)
         except StaleItemError:
             context.observer.info("another process has moved the job on", job_id=job.id)

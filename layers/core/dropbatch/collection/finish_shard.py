@@ -8,7 +8,7 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import MAY_BE_PAID
 from dropbatch.domain.states import CLOSED, BatchState, ShardState
-from dropbatch.money.pricing import CostMeter
+from dropbatch.money.cost_meter import CostMeter
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 
@@ -47,7 +47,7 @@ def finish_shard(context: Context, rows: JobRows, number: int) -> bool:
 
 def _write_abandoned(context: Context, rows: JobRows, shard: Shard, batch: Batch) -> None:
     """Write the outcomes of the rows of a batch that ended without answers."""
-    bill = CostMeter(batch.model, batch.endpoint)
+    bill = CostMeter(batch.model, batch.endpoint, base_url=context.openai_base_url)
     if batch.refusal in MAY_BE_PAID:
         bill.add_unread(batch.requests)
     judge = Judge(rows.job, batch, Unanswered(None, refusal=batch.refusal))

@@ -23,7 +23,7 @@ from dropbatch.delivery.response_lines import answered_response, openai_message,
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.money.pricing import CostMeter
+from dropbatch.money.cost_meter import CostMeter
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.batch_results import Result
 from dropbatch.storage.fingerprints import compared_columns, row_fingerprints
@@ -127,6 +127,7 @@ class ResultBuilder:
             total = self._bill.add(usages)
             self._tally.spend(total)
             self.written.counted_tokens += total.input_tokens
+            self.written.answers += len(usages)
             if len(usages) < len(rows):
                 rows = [row for row, answer in zip(rows, answers, strict=True) if answer.usage is not None]
             is_gapless = rows[-1] - rows[0] < len(rows)

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from typing import Any
 
 from dropbatch.answers.tally import Tally
 from dropbatch.delivery.render_shard import MAX_SAMPLES
 from dropbatch.ports import Writer
 from dropbatch.storage.job_files import BatchRow
+
+_AMOUNTS = ("usd", "standard_usd")
 
 
 @dataclass(slots=True)
@@ -17,11 +20,14 @@ class ResultTotals:
     ok: int = 0
     estimated_tokens: int = 0
     counted_tokens: int = 0
+    answers: int = 0  # that say how many tokens they took
+    usage: list[int] = field(default_factory=list)  # these tokens, as `Batch.usage` has them
     again: int = 0
     tokens: int = 0
     inputs: int = 0
     tries: int = 0
-    micro_usd: int = 0
+    usd: Decimal = Decimal(0)
+    standard_usd: Decimal = Decimal(0)
     unpriced: int = 0
     out: Writer | None = field(default=None, repr=False)
 
@@ -33,8 +39,14 @@ class ResultTotals:
         self.inputs += inputs
         self.tries = max(self.tries, tries)
 
-    def to_json(self) -> dict[str, int]:
-        return {name.name: getattr(self, name.name) for name in fields(self) if name.name != "out"}
+    def to_json(self) -> dict[str, Any]:
+        members = {name.name: getattr(self, name.name) for name in fields(self) if name.name != "out"}
+        return members | {name: str(getattr(self, name)) for name in _AMOUNTS}
+
+    @classmethod
+    def from_json(cls, members: Mapping[str, Any]) -> "ResultTotals":
+        known = {name: value for name, value in members.items() if name != "micro_usd"}  # of releases up to 0.2.0
+        return cls(**{**known, **{name: Decimal(known.get(name, 0)) for name in _AMOUNTS}})
 
 
 @dataclass(slots=True)
@@ -63,7 +75,7 @@ class ResultProgress:
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> "ResultProgress":
         own = {
-            "written": ResultTotals(**members["written"]),
+            "written": ResultTotals.from_json(members["written"]),
             "tally": Tally.from_json(members["tally"]),
             "samples": dict(zip((True, False), members["samples"], strict=True)),
         }

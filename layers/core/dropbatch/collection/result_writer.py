@@ -13,9 +13,9 @@ from dropbatch.collection.handover import InTime
 from dropbatch.collection.result_builder import ResultBuilder
 from dropbatch.collection.result_progress import ResultProgress, ResultTotals
 from dropbatch.collection.verdict import Judge
-from dropbatch.domain.batches import Batch
+from dropbatch.domain.batches import USAGE_KINDS, Batch
 from dropbatch.domain.jobs import Shard
-from dropbatch.money.pricing import CostMeter
+from dropbatch.money.cost_meter import CostMeter
 from dropbatch.ports import BYTES, JSON, Piece
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.batch_results import responses_key, writing_results
@@ -53,8 +53,9 @@ def write_results(
         key = rows.files.results_key(batch) + (f".{context.new_token()}" if former else "")
         _judge_rows(context, key, ResultBuilder(rows, shard, batch, judge, bill, progress), answers, in_time)
         progress.tally.pay(bill.total())
-        progress.written.micro_usd = round(progress.tally.usd * 1e6)
+        progress.written.usd, progress.written.standard_usd = progress.tally.usd, progress.tally.standard_usd
         progress.written.unpriced = progress.tally.unpriced
+        progress.written.usage = [progress.tally.tokens[kind] for kind in USAGE_KINDS]
         progress.parts.append(key)
         if former or not progress.is_judged:
             rows.files.keep_judged(batch, progress.to_json())

@@ -1,9 +1,16 @@
 """Batches: the requests of one shard for one endpoint and model, and those that follow a batch."""
 
 from dataclasses import dataclass, field
+from decimal import ROUND_UP, Decimal
 
 from dropbatch.domain.items import WorkItem
-from dropbatch.domain.states import BatchState, OpenAIStatus, checked_transition
+from dropbatch.domain.states import CLOSED, BatchState, OpenAIStatus, checked_transition
+
+SMALLEST_USD = Decimal("0.000000001")
+"""The unit of prices of batches: a token of the cheapest model costs more."""
+
+USAGE_KINDS = ("input", "cached", "cache_write", "output")
+"""The kinds of tokens that a batch's usage counts, in its order."""
 
 
 @dataclass(slots=True)
@@ -72,11 +79,27 @@ class Batch(WorkItem):
     refusal: str | None = None  # the code with which OpenAI or Dropbatch ended it
     completed: int = 0  # OpenAI's request_counts, for the progress
     failed: int = 0
-    micro_usd: int = 0  # the known cost of its answers in millionths of a dollar, once collected
+    likely_usd: Decimal | None = None  # its price as it was quoted; None if no price is known
+    high_usd: Decimal | None = None  # the most that it is expected to cost
+    reserved_usd: Decimal | None = None  # what its job and its month have committed to it, until it is settled
+    reserved_month: str = ""  # the month that the money is of
+    is_settled: bool = False  # its price is among what its job and its month have spent
+    is_canary: bool = False  # its rows are the first ones, which are judged before any other is sent
+    answers: int = 0  # the number of its answers that say how many tokens they took, once collected
+    usage: list[int] = field(default_factory=list)  # these tokens, by USAGE_KINDS
+    usd: Decimal | None = None  # the known cost of its answers in dollars, once collected
+    standard_usd: Decimal | None = None  # what the same answers would have cost without the Batch API
+    micro_usd: int = 0  # the same in millionths of a dollar, as releases up to 0.2.0 wrote it
     unpriced: int = 0  # the number of its requests without a known price
 
     def move(self, state: BatchState) -> None:
         self.state = checked_transition(self.state, state)
+
+    @property
+    def owes_settlement(self) -> bool:
+        """True if it is closed, and its price is not yet among what its job and its month have spent."""
+        is_countable = self.reserved_usd is not None or self.state is BatchState.COLLECTED
+        return self.state in CLOSED and is_countable and not self.is_settled
 
     @property
     def sort_key(self) -> str:
@@ -113,10 +136,24 @@ class Batch(WorkItem):
                 file_id=child.file_id,
                 must_split=child.must_split,
                 rows=f"{self.results_name}.rows.{number}",
+                likely_usd=self._share(self.likely_usd, child),
+                high_usd=self._share(self.high_usd, child),
+                is_canary=self.is_canary,
                 expires_at=self.expires_at,
             )
             for number, child in enumerate(self.follow_ups)
         ]
+
+    def _share(self, usd: Decimal | None, child: FollowUp) -> Decimal | None:
+        """Return the part of a price that is of a child's requests, rounded up."""
+        if usd is None:
+            return None
+        return (usd * child.requests / max(1, self.requests)).quantize(SMALLEST_USD, ROUND_UP)
+
+    @property
+    def paid(self) -> Decimal:
+        """The known cost of its answers in dollars, once collected."""
+        return Decimal(self.micro_usd).scaleb(-6) if self.usd is None else self.usd
 
     @property
     def requests_moved_on(self) -> int:

@@ -6,11 +6,14 @@ A shard is a contiguous range of rows, stored as their bytes. Batches answer eac
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.deadlines import latest_end
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.items import Item
 from dropbatch.domain.outbox import OutboxItem
+from dropbatch.domain.quotes import Quote
 from dropbatch.domain.states import HeldReason, JobState, ShardState, checked_transition
 
 MAX_MODELS = 10
@@ -47,6 +50,18 @@ class RemoteFiles:
 
 
 @dataclass(slots=True)
+class Canary:
+    """The condition of a job's canary: its first rows are sent alone, and the others only if these are good enough."""
+
+    rows: int
+    min_ok: Decimal  # the share of good answers, from 0 to 1
+    max_usd: Decimal | None = None
+    is_passed: bool = False  # the other rows may be sent
+    asked: int = 0  # how many rows were sent, once it is judged
+    ok: int = 0  # how many of them have a good answer
+
+
+@dataclass(slots=True)
 class Job(OutboxItem):
     """One version of a drop under one recipe."""
 
@@ -75,7 +90,13 @@ class Job(OutboxItem):
     claim: str | None = None  # hash of content and recipe, while no other open job may have the same
     cancel_requested: bool = False
     cancel_requested_at: int = 0
-    approved: bool = False  # an `.approve` came, or none is needed
+    quote: Quote | None = None  # None for a job of an older release
+    budget_usd: Decimal | None = None  # its recipe's own limit
+    approved: bool = False  # an `.approve` came
+    asked_usd: Decimal | None = None  # the amount that the notice of its hold named; None if no price was known
+    approved_usd: Decimal | None = None  # the amount that was approved
+    canary: Canary | None = None
+    awaits_money: bool = False  # none of its batches fits its limits until others have come back
     resumed_by: str | None = None  # the version of the last marker that resumed it: a marker acts once
     held_reason: HeldReason | None = None
     held_secret_version: str | None = None
@@ -106,6 +127,15 @@ class Job(OutboxItem):
         if self.held_reason is not None:
             self.hold_ends = {**self.hold_ends, str(self.held_reason): now}
         self.held_reason = self.held_secret_version = self.held_batch = None
+
+    @property
+    def awaits_canary(self) -> bool:
+        """True if only the rows of its canary may be sent yet."""
+        return self.canary is not None and not self.canary.is_passed
+
+    def may_send(self, batch: Batch) -> bool:
+        """Return whether its canary and its limits of money allow a batch to be sent now, as far as is known."""
+        return not self.awaits_money and (batch.is_canary or not self.awaits_canary)
 
     @property
     def recipe_folder(self) -> str | None:

@@ -43,6 +43,7 @@ class MarkerReason(StrEnum):
     TAKEN_IN = "taken_in"  # the file had no job, and gets one
     NOT_BEGUN = "not_begun"  # the file is there, and its job has not begun
     BEING_READ = "being_read"  # the file's job reads it, and does not wait for an approval yet
+    BEFORE_QUOTE = "before_quote"  # it is older than the message that asks for an approval
     NO_SUCH_FILE = "no_such_file"
     NO_DROP = "no_drop"  # the file beside it is a recipe, or is ignored
     MISSPELT = "misspelt"
@@ -127,11 +128,17 @@ _ALIKE = 0.8
 
 
 def marker_of(key: str) -> Marker | NearMarker | None:
-    """Return the marker that a key names, whatever the letters' case; None if it names none."""
+    """Return the marker that a key names, whatever the letters' case; None if it names none.
+
+    Only an approval must be in small letters.
+    """
     folder, slash, name = key.rstrip("/").rpartition("/")
     found = _MARKER.fullmatch(name)
     if found:
-        return Marker(MarkerKind(found[2].lower()), folder + slash + found[1])
+        meant, drop_key = MarkerKind(found[2].lower()), folder + slash + found[1]
+        # The policy of a bucket can forbid `*.approve*` to some people, and tells capitals from small letters.
+        is_exact = meant is not MarkerKind.APPROVE or found[2] == meant
+        return Marker(meant, drop_key) if is_exact else NearMarker(meant, drop_key, f".{found[2]}")
     found = _RESEMBLES_MARKER.fullmatch(name)
     kind = _meant_by(found[3]) if found else None
     return NearMarker(kind, folder + slash + found[1], found[2].strip()) if found and kind else None

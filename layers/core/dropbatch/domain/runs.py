@@ -26,7 +26,6 @@ class LatestJob(Item):
     modified: int = 0  # the time of the drop, or of the marker, of the newest job
     sequencer: str = ""  # the sequencer of the drop's version: S3's own order of the versions of a key
     cancel_modified: int = -1  # the time of the newest `.cancel` marker
-    approve_modified: int = -1  # the time of the newest `.approve` marker
     runs: int = 0  # how many have a number; duplicates have none
     open_jobs: dict[str, int] = field(default_factory=dict)  # the number of each; 0 before it has one
     finished: dict[str, int] = field(default_factory=dict)  # the numbers of the latest runs that have answers

@@ -41,7 +41,12 @@ class ShardState(StrEnum):
 class HeldReason(StrEnum):
     """The reason why a job is held."""
 
-    SIZE = "needs_approval"  # more rows than the stack's owner allows without an approval
+    REQUESTED = "requested"  # its recipe says `hold: true`
+    COST = "cost"  # it would cost more than its recipe, or the stack's owner, allows for a job
+    MONTH = "month"  # it would cost more than the stack's owner allows for the rest of the month
+    UNPRICED = "no_price"  # there is a limit, and no price is known to compare with it
+    SIZE = "needs_approval"  # neither a price nor a limit is known, and it has very many rows
+    CANARY = "canary"  # the rows that were sent first were not answered well enough, or cost too much
     REPEATED = "answered_before"  # a `.rerun` has the rows and the recipe of a run that was answered
     PERMISSION = "openai_permission"  # the key may not make this call (403)
     ACCOUNT = "openai_billing"  # OpenAI takes no work from this account
@@ -68,8 +73,18 @@ class OpenAIStatus(StrEnum):
 CLOSED = frozenset({BatchState.COLLECTED, BatchState.ABANDONED, BatchState.SPLIT})
 """The final states of a batch."""
 
-APPROVABLE = frozenset({HeldReason.SIZE, HeldReason.REPEATED})
-"""The reasons that an `.approve` ends: nothing was sent yet."""
+APPROVABLE = frozenset(
+    {
+        HeldReason.REQUESTED,
+        HeldReason.COST,
+        HeldReason.MONTH,
+        HeldReason.UNPRICED,
+        HeldReason.SIZE,
+        HeldReason.CANARY,
+        HeldReason.REPEATED,
+    }
+)
+"""The reasons that an `.approve` ends."""
 
 WORKING_JOBS = frozenset({JobState.RUNNING, JobState.HELD, JobState.ASSEMBLING})
 """The states in which a job has batches to submit and collect, or results to assemble."""

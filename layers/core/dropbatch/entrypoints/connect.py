@@ -11,7 +11,6 @@ from dropbatch.adapters.secrets import KeySecret
 from dropbatch.adapters.sns import SnsTopics
 from dropbatch.adapters.sqs import SqsDeadLetters, SqsQueue
 from dropbatch.batch_api.limits import Limits
-from dropbatch.batch_api.servers import host_of
 from dropbatch.entrypoints.settings import Settings
 from dropbatch.ports import Observer
 from dropbatch.storage.context import Buckets, Context
@@ -57,12 +56,13 @@ def connect(
         new_token=new_token,
         absence_confirmation_seconds=settings.absence_confirmation_seconds,
         recipe_wait_seconds=settings.recipe_wait_seconds,
-        hold_above_rows=settings.hold_above_rows,
+        max_job_usd=settings.max_job_cost or None,
+        max_month_usd=settings.max_monthly_cost or None,
         limits=Limits(line_bytes=settings.max_line_megabytes << 20, drop_bytes=settings.max_drop_gigabytes * 10**9),
         token_limits=settings.token_limits,
-        openai_host=host_of(settings.openai_base_url),
         openai_file_days=settings.openai_file_days,
         region=settings.aws_region,
+        openai_base_url=settings.openai_base_url,
         secret_name=settings.openai_secret_arn,
         zone=settings.zone,
     )

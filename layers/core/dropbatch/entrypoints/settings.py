@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, tzinfo
+from decimal import Decimal, InvalidOperation
 from typing import Self
 
 from dropbatch.batch_api.models import EXAMPLE_MODEL
@@ -35,7 +36,8 @@ class Settings:
     openai_file_days: int
     absence_confirmation_seconds: int
     recipe_wait_seconds: int
-    hold_above_rows: int
+    max_job_cost: Decimal  # US dollars; 0: no limit
+    max_monthly_cost: Decimal
     max_drop_gigabytes: int
     max_line_megabytes: int  # of 2**20 bytes
     time_zone: str  # of the times in messages to people: an IANA name
@@ -48,13 +50,15 @@ class Settings:
         missing = [member.name.upper() for member in needed if not environment.get(member.name.upper())]
         if missing:
             raise SettingsIncompleteError(f"these environment variables are not set: {', '.join(missing)}")
-        values: dict[str, str | int] = {}
+        values: dict[str, str | int | Decimal] = {}
         for member in needed:
             value = environment[member.name.upper()]
             if member.type is int:
                 if not value.isdecimal():
                     raise SettingsIncompleteError(f"{member.name.upper()} must be a whole number")
                 values[member.name] = int(value)
+            elif member.type is Decimal:
+                values[member.name] = _amount(member.name, value)
             else:
                 values[member.name] = value
         _zone(str(values["time_zone"]))
@@ -64,6 +68,16 @@ class Settings:
     @property
     def zone(self) -> tzinfo:
         return _zone(self.time_zone)
+
+
+def _amount(name: str, value: str) -> Decimal:
+    try:
+        amount = Decimal(value)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        raise SettingsIncompleteError(f"{name.upper()} must be a number of US dollars, such as 25 or 0.5")
+    return amount
 
 
 def _zone(name: str) -> tzinfo:

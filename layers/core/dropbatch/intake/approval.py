@@ -1,10 +1,13 @@
-"""The new jobs that wait for an approval because of their size."""
+"""The new jobs that wait for an approval: their recipe asks for it, or their price passes a limit or is not known."""
 
 from collections.abc import Sequence
 
 from dropbatch.domain.drops import Drop
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import HeldReason
 from dropbatch.formats.file_types import file_type
 from dropbatch.intake.sharding import ShardPlan
+from dropbatch.jobs.spending import job_limit, month_of
 from dropbatch.storage.context import Context
 
 MAX_UNPACKED_FACTOR = 50
@@ -14,9 +17,29 @@ MIN_BOMB_ROWS = 1_000
 """Fewer rows cost cents, whatever they unpack to."""
 
 
-def needs_approval(context: Context, requests: int, *, is_bomb: bool) -> bool:
-    """Return whether a job of this many requests is held until an `.approve` comes."""
-    return is_bomb or requests > context.hold_above_rows
+MAX_UNPRICED_REQUESTS = 200_000
+"""A job without a known price, and without a limit to compare it with, is held if it has more requests."""
+
+
+def hold_reason(context: Context, job: Job, *, requests: int, asked: bool, is_bomb: bool) -> HeldReason | None:
+    """Return why a new job waits for an approval; None if it needs none. `asked` says that its recipe wants one."""
+    if not requests:
+        return None
+    if asked:
+        return HeldReason.REQUESTED
+    price = job.quote.price if job.quote is not None else None
+    limit, of_month = job_limit(context, job), context.max_month_usd
+    if price is None:
+        if limit is not None or of_month is not None:
+            return HeldReason.UNPRICED
+        return HeldReason.SIZE if is_bomb or requests > MAX_UNPRICED_REQUESTS else None
+    if limit is not None and price.likely > limit:
+        return HeldReason.COST
+    if of_month is not None:
+        month = context.repository.month_spending(month_of(context.now()))
+        if month.spent + month.committed + price.likely > of_month:
+            return HeldReason.MONTH
+    return HeldReason.SIZE if is_bomb else None
 
 
 def is_bomb(drop: Drop, plans: Sequence[ShardPlan]) -> bool:

@@ -7,7 +7,9 @@ from dropbatch.domain.deadlines import ITEM_LIFETIME_SECONDS
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.states import JobState
 from dropbatch.intake.approval import is_bomb
+from dropbatch.intake.canary import mark_canary
 from dropbatch.intake.model_check import check_models
+from dropbatch.intake.quoting import quote_batches
 from dropbatch.intake.retry_job import prepare_retry
 from dropbatch.intake.sharding import batches_of
 from dropbatch.intake.start_job import ReadyJob, start_job
@@ -46,6 +48,8 @@ def build_job(context: Context, job: Job, files: JobFiles) -> None:
     files.keep_layout(valid.layout)
     if valid.sampled is not None:
         files.keep_sampled(valid.sampled)
+    wanted = valid.compiled.recipe.canary if valid.compiled is not None else None
+    job.canary = mark_canary(files, valid.plans, wanted) if wanted is not None else None
     start_job(context, job, _ready_job(context, job, valid, digest, answered_by))
 
 
@@ -87,6 +91,7 @@ def _ready_job(context: Context, job: Job, valid: ValidDrop, digest: str, answer
             inputs=group.embedding_inputs,
             created_at=context.now(),
             expires_at=expires_at,
+            is_canary=group.is_canary,
         )
         for plan, number, group in batches_of(valid.plans)
     ]
@@ -94,6 +99,7 @@ def _ready_job(context: Context, job: Job, valid: ValidDrop, digest: str, answer
         Shard(job.id, plan.number, plan.first_row, plan.first_line, plan.rows, expires_at=expires_at)
         for plan in valid.plans
     ]
+    expected = [group.expected for _, _, group in batches_of(valid.plans)]
     return ReadyJob(
         rows=valid.rows,
         shards=shards,
@@ -107,6 +113,7 @@ def _ready_job(context: Context, job: Job, valid: ValidDrop, digest: str, answer
         limited=valid.limited,
         is_bomb=is_bomb(job.drop, valid.plans),
         answered_by=answered_by,
+        quote=quote_batches(context, job, valid.rows, batches, expected, valid.compiled),
     )
 
 

@@ -127,7 +127,7 @@ class _KeptAnswers:
             self._batches[place] = Batch(
                 job_id=self._rows.job.id, shard=self._shard.number, model_group=KEPT_GROUP - place, endpoint="",
                 model="", requests=0, tokens=0, created_at=self._context.now(), attempt=KEPT, results=KEPT,
-                state=BatchState.COLLECTED, expires_at=self._shard.expires_at,
+                state=BatchState.COLLECTED, is_settled=True, expires_at=self._shard.expires_at,
             )  # fmt: skip  # a batch in a line or two
             self._tallies[place] = Tally()
         return place

@@ -40,10 +40,11 @@ class ChunkSharder(Sharder):
                 self._start(chunk.number + start, chunk.lines[start])
                 place, group = self._group(requests.endpoint, requests.model)
                 end, rows = start + 1, 1
-            tokens = [size // BYTES_PER_TOKEN for size in sizes[start:end]]
+            tokens = [(size - each.unread_bytes) // BYTES_PER_TOKEN for size in sizes[start:end]]
             self._new_group(place, group, chunk.lines[start]).add(
                 rows, sum(line_sizes[start:end]), rows * each.embedding_inputs, rows * each.output_bytes, sum(tokens)
             )
+            requests.add_expected(group.expected, tokens, start)
             raws = chunk.raws[start:end]
             self._index.sizes.extend(map(len, raws))
             self._index.groups.extend(repeat(place, rows))

@@ -107,7 +107,7 @@ class _Marker:
             return self._refused(job, MarkerReason.OLDER)
         match self.marker.kind:
             case MarkerKind.APPROVE:
-                return self._approve(newest, job)
+                return self._approve(job)
             case MarkerKind.RETRY:
                 return self._retry(job)
         return RequestedRun(job.drop, MarkerKind.RERUN)
@@ -127,7 +127,7 @@ class _Marker:
         context, marker = self.context, self.marker
         if kind_of_object(newest.key) is not ObjectKind.DROP:
             return marker_notices.no_drop(marker, self.origin)
-        if marker.kind in (MarkerKind.CANCEL, MarkerKind.APPROVE):
+        if marker.kind is MarkerKind.CANCEL:
             self._remember(newest)
             if self.context.repository.latest_job(newest.bucket, newest.key).job_id is not None:
                 return self.act()  # it has come meanwhile
@@ -159,14 +159,11 @@ class _Marker:
     # With a job
 
     def _remember(self, newest: LatestJob) -> None:
-        """Store the marker for the key's jobs, and let it act on the present ones."""
-        arrived, cancels = self.arrived, self.marker.kind is MarkerKind.CANCEL
+        """Store a `.cancel` for the key's jobs, and let it act on the present ones."""
+        arrived = self.arrived
 
         def remember(current: LatestJob) -> bool:
-            if cancels:
-                current.cancel_modified = max(current.cancel_modified, arrived)
-            else:
-                current.approve_modified = max(current.approve_modified, arrived)
+            current.cancel_modified = max(current.cancel_modified, arrived)
             return True
 
         kept = self.context.repository.change(
@@ -204,18 +201,19 @@ class _Marker:
         older = (self.context.repository.job(each) for each in sorted(newest.open_jobs) if each != job.id)
         return [each for each in (*older, job) if each is not None and each.state not in ENDED_JOBS]
 
-    def _approve(self, newest: LatestJob, job: Job) -> Notification:
-        has_acted = newest.approve_modified == self.arrived and job.approved
-        if job.state is JobState.BUILDING or job.held_reason in APPROVABLE:
-            self._remember(newest)
-            job = self.context.repository.job(job.id) or job
-            if job.approved:
-                job = self._let_go(job, *APPROVABLE)
-            if job.state is JobState.BUILDING:
-                return marker_notices.being_read(self.context, job, self.origin)
-            has_acted = job.approved
-        if has_acted:
+    def _approve(self, job: Job) -> Notification:
+        """Let a held job go on, up to the amount that its notice named. An approval from before the notice is none."""
+        version = self.origin.version_id
+        if job.resumed_by == version:
             return marker_notices.approved(self.context, job, self.origin)
+        if job.state is JobState.BUILDING:
+            return self._refused(job, MarkerReason.BEING_READ)
+        if job.state is JobState.HELD and job.held_reason in APPROVABLE:
+            if self.arrived < job.held_at:
+                return self._refused(job, MarkerReason.BEFORE_QUOTE)
+            job = self._let_go(job, *APPROVABLE, marker=version)
+            if job.resumed_by == version:
+                return marker_notices.approved(self.context, job, self.origin)
         if job.state is JobState.REJECTED:
             return self._refused(job, MarkerReason.REJECTED)
         return self._refused(job, MarkerReason.ENDED if job.state in ENDED_JOBS else MarkerReason.NOT_HELD)

@@ -10,6 +10,7 @@ from dropbatch.domain.problems import Problem
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.layout import Layout
 from dropbatch.intake.carry_over import Former, carry_over
+from dropbatch.intake.quoting import expected_again, quote_batches
 from dropbatch.intake.retry_recipe import choose_recipe
 from dropbatch.intake.start_job import ReadyJob
 from dropbatch.recipes.file_values import file_values
@@ -70,6 +71,7 @@ def prepare_retry(
         raise DropRejectedError.because(_nothing_to_retry(recipe))
     skipped = old.skipped()
     skipped.merge(newly_skipped)
+    expected = [expected_again(batch, former.quote, today) for batch in batches]
     return ReadyJob(
         rows=former.rows,
         shards=shards,
@@ -83,6 +85,7 @@ def prepare_retry(
         limited=former.limited,
         former=former,
         recipes=used,
+        quote=quote_batches(context, job, former.rows, batches, expected, rows.compiled),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.batch_api.request import Request
+from dropbatch.batch_api.token_estimates import ExpectedTokens
 from dropbatch.domain.outcomes import WHEN
 from dropbatch.ports import Writer
 from dropbatch.storage.shard_index import ShardIndex
@@ -48,6 +49,8 @@ class Group:
     output_bytes: int = 0
     tokens: int = 0
     first_line: int = 0  # where the first of them starts in the drop; 0 if an earlier release wrote the sums
+    is_canary: bool = False
+    expected: ExpectedTokens = field(default_factory=ExpectedTokens)
 
     def fits(self, requests: int, size: int, inputs: int, output_bytes: int, limits: Limits) -> bool:
         return (
@@ -131,6 +134,7 @@ class Sharder:
         else:
             tokens = request.estimated_input_tokens
             self._new_group(place, group, line).add(1, size, inputs, output_bytes, tokens)
+            group.expected.add(request.expected_tokens, tokens)
             self._index.add(len(raw), place, tokens, inputs, is_list=request.asks_for_list)
         self._write([raw])
 
@@ -199,4 +203,5 @@ def batches_of(plans: list[ShardPlan]) -> Iterator[tuple[ShardPlan, int, Group]]
     """Yield each batch with which the shards start: its shard, its group's number and its group."""
     for plan in plans:
         for number, group in enumerate(plan.groups):
-            yield plan, number, group
+            if group.requests:
+                yield plan, number, group

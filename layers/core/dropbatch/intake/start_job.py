@@ -8,15 +8,17 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import Job, Limited, Shard, reportable_names
 from dropbatch.domain.markers import MarkerKind
+from dropbatch.domain.quotes import Quote
 from dropbatch.domain.recipe_summary import Understood
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.states import HeldReason, JobState
-from dropbatch.intake.approval import needs_approval
+from dropbatch.intake.approval import hold_reason
 from dropbatch.jobs import outbox
 from dropbatch.jobs.deduplication import claim_job, claimed_job
 from dropbatch.jobs.lease import release
 from dropbatch.jobs.pending import MAX_PENDING_SECONDS
 from dropbatch.jobs.runs import begin_run, newer_replacement, replace_older
+from dropbatch.jobs.spending import standing
 from dropbatch.jobs.waiting import stop_waiting
 from dropbatch.messages import message_for
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
@@ -24,6 +26,7 @@ from dropbatch.recipes.keys import DEADLINE_SECONDS
 from dropbatch.recipes.summary import understood
 from dropbatch.reporting import held_notices, result_files, start_notices
 from dropbatch.reporting.event_members import UsedRecipe
+from dropbatch.reporting.phrases import read_dollars
 from dropbatch.reporting.runs import OpenRuns, open_runs
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import decision_of
@@ -35,7 +38,8 @@ from dropbatch.submission.first_batches import dispatch_first
 
 _BUILT_MEMBERS = (
     "notify", "digest", "attempts", "retry_invalid", "deadline_at", "recipe_path", "recipe_sha256", "rows", "shards",
-    "claim", "run", "models", "endpoints", "content", "cancels_older", "limited", "mirror",
+    "claim", "run", "models", "endpoints", "content", "cancels_older", "limited", "mirror", "quote", "budget_usd",
+    "asked_usd", "canary",
 )  # fmt: skip  # a list of names reads best as lines of text
 """The members of a job that building it sets."""
 
@@ -57,6 +61,7 @@ class ReadyJob(NamedTuple):
     former: Job | None = None  # the job whose rows it retries
     answered_by: str | None = None  # the job that answered the same rows with the same recipe before
     recipes: Sequence[UsedRecipe] = ()  # the recipes that the rows of a `.retry` were sent with, its own the last
+    quote: Quote | None = None
 
     @property
     def requests(self) -> int:
@@ -113,6 +118,7 @@ def start_job(context: Context, job: Job, ready: ReadyJob) -> None:
     newer = newer_replacement(context.repository, job) if job.cancels_older else None
     JobFiles(context.objects, context.buckets.work, job.id).keep_skipped(ready.skipped)
     result_files.write_skipped(context, job, ready.skipped)
+    result_files.write_quote(context, job)
     result_files.write_latest(context, job)
     said = understood(ready.compiled) if ready.compiled else None
     notice = start_notices.accepted(context, job, ready.batches, ready.skipped, ready.recipes, older, said, newer)
@@ -126,7 +132,7 @@ def start_job(context: Context, job: Job, ready: ReadyJob) -> None:
         "accepted", job_id=job.id, rows=job.rows, batches=len(ready.batches), state=str(started.state)
     )
     if started.state is JobState.RUNNING and not started.cancel_requested:
-        dispatch_first(context, ready.batches)
+        dispatch_first(context, started, ready.batches)
     if started.sent_at:
         context.collect.send(message_for(started))
     if started.cancels_older and started.state is JobState.RUNNING:
@@ -142,13 +148,14 @@ def _describe(context: Context, job: Job, ready: ReadyJob) -> None:
     if ready.compiled:
         recipe = ready.compiled.recipe
         job.attempts, job.retry_invalid = recipe.attempts, recipe.retry_invalid
+        job.budget_usd = recipe.budget_usd
         # A `.retry` of a limited run keeps to its rows, whatever today's recipe says. They are not a whole table.
         job.mirror = mirror_key(job.drop.key) if recipe.mirror and ready.limited is None else None
     if ready.recipe:
         ready.recipe.note_in(job)
     job.deadline_at = context.now() + (ready.compiled.recipe.deadline if ready.compiled else DEADLINE_SECONDS)
     job.rows, job.shards, job.claim, job.content = ready.rows, len(ready.shards), ready.claim, ready.content
-    job.limited = ready.limited
+    job.limited, job.quote = ready.limited, ready.quote
     former_models = (ready.former.models, ready.former.endpoints) if ready.former else ([], [])
     job.models = reportable_names([*(batch.model for batch in ready.batches), *former_models[0]])
     job.endpoints = reportable_names([*(batch.endpoint for batch in ready.batches), *former_models[1]])
@@ -158,13 +165,17 @@ def _describe(context: Context, job: Job, ready: ReadyJob) -> None:
 def _hold(context: Context, job: Job, ready: ReadyJob, older: OpenRuns, said: Understood | None) -> _Hold | None:
     """Return the hold of a job that needs an approval, with its notice written; None if it needs none."""
     before = _answered_before(context, job, ready)
+    asked = ready.compiled is not None and ready.compiled.recipe.hold
+    reason = hold_reason(context, job, requests=ready.requests, asked=asked, is_bomb=ready.is_bomb)
     if before and ready.requests:
         reason = HeldReason.REPEATED
-    elif needs_approval(context, ready.requests, is_bomb=ready.is_bomb):
-        reason = HeldReason.SIZE
-    else:
+    if reason is None:
         return None
-    notice = held_notices.held(context, job, reason, ready.batches, ready.skipped, ready.recipes, older, before, said)
+    money = standing(context, job)
+    job.asked_usd = money.likely
+    notice = held_notices.held(
+        context, job, reason, ready.batches, ready.skipped, ready.recipes, older, before, said, money
+    )
     return _Hold(reason, outbox.write(context, job, "held", notice))
 
 
@@ -176,7 +187,7 @@ def _answered_before(context: Context, job: Job, ready: ReadyJob) -> held_notice
     if former is None:
         return None
     decision = decision_of(context, former.id)
-    return held_notices.AnsweredBefore(former, decision["summary"]["cost"]["paid"] if decision else None)
+    return held_notices.AnsweredBefore(former, read_dollars(decision["summary"]["cost"]["paid"]) if decision else None)
 
 
 def _move_on(
@@ -197,7 +208,7 @@ def _move_on(
         if newer is not None and not current.cancel_requested:
             current.cancel_requested, current.cancel_requested_at = True, context.now()
             current.replaced_by = newer.run
-        if hold is not None and not current.approved:
+        if hold is not None:
             current.held_reason, current.held_at = hold.reason, context.now()
             current.holds = {**current.holds, str(hold.reason): context.now()}
             outbox.post(context, current, hold.notice)

@@ -66,12 +66,13 @@ def _cleaned(job: Job) -> bool:
 def close_batches(context: Context, job: Job) -> None:
     """Close the batches that an ended job left open: no step would move them."""
     for batch in context.repository.batches(job.id):
-        if batch.state not in CLOSED:
-            close_batch(context, batch)
+        close_batch(context, batch)
 
 
 def close_batch(context: Context, batch: Batch) -> None:
-    """Close a batch whose job has ended or is unknown."""
+    """Close a batch whose job has ended or is unknown, if it is open."""
+    if batch.state in CLOSED:
+        return
     context.observer.warning(
         "a batch is open though its job has ended; it is closed", state=str(batch.state), **batch.ids
     )

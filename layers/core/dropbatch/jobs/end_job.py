@@ -11,6 +11,7 @@ from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
 from dropbatch.jobs.lease import release
 from dropbatch.jobs.runs import finish_run
+from dropbatch.jobs.usage_history import remember_usage
 from dropbatch.reporting import result_files
 from dropbatch.storage.context import Context
 
@@ -21,6 +22,7 @@ def end(context: Context, job: Job, decision: Mapping[str, Any], derived: outbox
     With `derived`, a notice that is not written to S3, the job ends even if S3 takes nothing.
     """
     _finish_run(context, job, decision)
+    _remember_usage(context, job, decision["ended_at"])
     if derived is None:
         result_files.write_decided(context, job, decision)
         result_files.write_latest(context, job, decision["status"])
@@ -60,3 +62,10 @@ def _finish_run(context: Context, job: Job, decision: Mapping[str, Any]) -> None
         finish_run(context.repository, job, is_answered=bool(decision["rows"].get(Outcome.OK)))
     except Exception:  # noqa: BLE001 - the job ends anyway: other jobs of its key see its state
         context.observer.exception("a job could not be taken out of its key's open ones", job_id=job.id)
+
+
+def _remember_usage(context: Context, job: Job, ended_at: int) -> None:
+    try:
+        remember_usage(context, job, ended_at)
+    except Exception:  # noqa: BLE001 - the job ends anyway: the next quotes of its recipe are less certain
+        context.observer.exception("the usage of a job could not be kept for later quotes", job_id=job.id)

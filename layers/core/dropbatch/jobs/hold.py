@@ -4,8 +4,9 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.deadlines import deadline_after_hold
 from dropbatch.domain.errors import ErrorKind, OpenAIError
 from dropbatch.domain.jobs import Job
-from dropbatch.domain.states import HeldReason, JobState
+from dropbatch.domain.states import APPROVABLE, HeldReason, JobState
 from dropbatch.jobs import outbox
+from dropbatch.jobs.spending import standing
 from dropbatch.reporting import held_notices
 from dropbatch.storage.context import Context
 
@@ -35,10 +36,12 @@ def hold(
     current = context.repository.job(job.id)
     if current is None or current.state not in states:
         return
-    is_new = now - current.hold_ends.get(reason, 0) > SAME_HOLD_SECONDS
+    # An approval is of what its notice asked for, so each of these holds is a new one.
+    is_new = reason in APPROVABLE or now - current.hold_ends.get(reason, 0) > SAME_HOLD_SECONDS
+    money = standing(context, current) if reason in APPROVABLE else None
     notice = outbox.NO_NOTICE
     if is_new:
-        notice = outbox.write(context, current, name, held_notices.held(context, current, reason))
+        notice = outbox.write(context, current, name, held_notices.held(context, current, reason, money=money))
 
     def stop(current: Job) -> bool:
         if current.state not in states:
@@ -49,6 +52,7 @@ def hold(
             call.sort_key if call else None,
         )
         current.held_at = now
+        current.asked_usd = money.likely if money is not None else None
         current.hold_checked_at = now
         current.hold_repeats = 0 if is_new else current.hold_repeats + 1
         if is_new:
@@ -83,11 +87,16 @@ def resume(context: Context, job: Job, *reasons: HeldReason, marker: str | None 
             return False
         if marker is not None and current.resumed_by == marker:
             return False
+        if current.held_reason in APPROVABLE:
+            current.approved, current.approved_usd = True, current.asked_usd
+            if current.canary is not None and current.held_reason is HeldReason.CANARY:
+                current.canary.is_passed = True
         now = context.now()
         current.deadline_at = deadline_after_hold(current.deadline_at, now - current.held_at, current.created_at)
         if current.held_reason is HeldReason.FAILING:
             current.recent_bad_batches = []
         current.end_hold(now)
+        current.awaits_money = False
         current.resumed_by = marker or current.resumed_by
         current.start_count = current.deferrals = 0
         current.move(JobState.RUNNING)

@@ -10,7 +10,7 @@ from dropbatch.storage.repository import Repository
 
 
 def apply_markers(repository: Repository, newest: LatestJob, now: int) -> None:
-    """Cancel the key's open jobs, and approve the newest, if a marker that is not older than they are asks for it."""
+    """Cancel the key's open jobs, if a marker that is not older than they are asks for it."""
     if newest.job_id is None:
         return
 
@@ -20,17 +20,9 @@ def apply_markers(repository: Repository, newest: LatestJob, now: int) -> None:
         job.cancel_requested, job.cancel_requested_at = True, now
         return True
 
-    def approve(job: Job) -> bool:
-        if job.state in ENDED_JOBS or job.approved:
-            return False
-        job.approved = True
-        return True
-
     if newest.cancel_modified >= 0:
         for open_job in {**newest.open_jobs, newest.job_id: 0}:
             _change(repository, open_job, cancel)
-    if newest.approve_modified >= newest.modified:
-        _change(repository, newest.job_id, approve)
 
 
 def _change(repository: Repository, job: str, change: Callable[[Job], bool]) -> Job | None:

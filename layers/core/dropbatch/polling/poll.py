@@ -21,6 +21,7 @@ from dropbatch.jobs.give_up import give_up
 from dropbatch.jobs.lease import leased, release, update_own
 from dropbatch.jobs.pending import MAX_PENDING_SECONDS
 from dropbatch.jobs.runs import replace_older
+from dropbatch.jobs.spending import settle
 from dropbatch.polling.batch_status import update_statuses
 from dropbatch.polling.digest import send_digests
 from dropbatch.polling.ended_jobs import finish_ended
@@ -34,6 +35,7 @@ from dropbatch.polling.sweep import sweep
 from dropbatch.polling.time_shares import has_time, with_share
 from dropbatch.reporting import result_files
 from dropbatch.storage.context import Context
+from dropbatch.submission.money_limits import look_for_money
 
 ROTATION_STEP = 7919
 """By how many jobs the poll of the next minute begins further on: a prime, so that each job comes to be the first."""
@@ -102,7 +104,7 @@ class _Tick:
         oldest = min((batch.submitted_at or now for batch in self._open.batches_in(BatchState.SUBMITTED)), default=now)
         stuck = sum(job.held_reason is HeldReason.STUCK for job in self._open.jobs.values())
         stuck += sum(now - (batch.creating_at or now) > MAX_DOUBT_SECONDS for batch in batches)
-        context.observer.metric("BatchesOpen", len(batches))
+        context.observer.metric("BatchesOpen", sum(batch.state not in CLOSED for batch in batches))
         context.observer.metric("OldestOpenBatchSeconds", now - oldest)
         context.observer.metric("JobsStuck", stuck)
         counts = Counter(f"batches_{batch.state}" for batch in batches)
@@ -151,6 +153,7 @@ class _Tick:
         if job is None or job.state in ENDED_JOBS:
             for batch in batches:
                 close_batch(context, batch)
+                settle(context, batch)
             return
         if job.due_entries and job.notify_after <= context.now():
             outbox.publish(context, job)
@@ -163,12 +166,16 @@ class _Tick:
             cancel_batches(context, batches)
         if job.state is JobState.HELD:
             job = self._held_jobs.resume(context, job, batches)
+        if job.awaits_money and job.state is JobState.RUNNING:
+            job = look_for_money(context, job, batches)
         if job.cancels_older and job.held_reason not in APPROVABLE:
             replace_older(context.repository, job, context.now())
             job = context.repository.job(job_id) or job
         self._open.jobs[job_id] = job
         for batch in batches:
             self._move_batch(context, job, batch)
+        if job.awaits_canary and job.state is JobState.RUNNING and not job.cancel_requested:
+            batches = [batch for batch in batches if batch.is_canary]
         if all(batch.state in CLOSED for batch in batches) and _is_due(job, context.now()):
             self._messages.add("collect", job)
 
@@ -183,6 +190,9 @@ class _Tick:
 
     def _move_batch(self, context: Context, job: Job, batch: Batch) -> None:
         now = context.now()
+        if batch.state in CLOSED:
+            settle(context, batch)
+            return
         is_probe = job.state is JobState.HELD and job.held_batch == batch.sort_key and not job.cancel_requested
         if batch.state is BatchState.WAITING:
             if job.state is JobState.RUNNING and now > job.deadline_at > 0 and not batch.is_leased(now):

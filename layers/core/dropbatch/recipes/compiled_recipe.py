@@ -7,6 +7,7 @@ from typing import Any
 
 from dropbatch.batch_api.fast_requests import RequestChunk
 from dropbatch.batch_api.request import Request
+from dropbatch.batch_api.token_estimates import TokenEstimate
 from dropbatch.domain.errors import DropRejectedError, RowRejectedError
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.json_encoding import to_json
@@ -15,6 +16,7 @@ from dropbatch.recipes.column_checks import column_exists, column_problems
 from dropbatch.recipes.expressions import Expression
 from dropbatch.recipes.file_values import FILE, FileValues
 from dropbatch.recipes.keys import Recipe
+from dropbatch.recipes.prompt_cache import Caching
 from dropbatch.recipes.quoted_names import quoted
 from dropbatch.recipes.request_body import Body
 from dropbatch.recipes.slots import Slot
@@ -49,6 +51,7 @@ class CompiledRecipe:
     _placeholders: Mapping[str, Problem]
     _file: FileValues | None
     _without_column: tuple[Problem, ...]  # its problems for rows that have no column `file`
+    _caching: Caching
     _with_column: "CompiledRecipe | None" = None  # the same for rows that have one
 
     @property
@@ -56,6 +59,28 @@ class CompiledRecipe:
         """The model of all rows; None if each row names it, or none does."""
         constant = self._body.model.template.constant if self._body.model else None
         return constant.strip() if constant else None
+
+    @property
+    def expected_tokens(self) -> TokenEstimate | None:
+        """The estimate of the tokens of each request; None if it depends on the row."""
+        return self._body.expected
+
+    @property
+    def cached_prefix_tokens(self) -> int:
+        """The estimated tokens of the constant beginning that each row but the first can read from OpenAI's cache.
+
+        The first row writes them. It is 0 if the beginning is too short or the model takes no breakpoints.
+        """
+        return self._caching.prefix_tokens
+
+    @property
+    def writes_rows_to_cache(self) -> bool:
+        """True if OpenAI may write the rows' own parts to its cache, and bill that, if a prompt has 1,024 tokens.
+
+        It does so for the models that bill writes if the recipe has `cache: off` or members of its own. If the model
+        is a template, each row may name such a model.
+        """
+        return self._caching.writes_rows
 
     @property
     def uses_file(self) -> bool:
@@ -131,7 +156,7 @@ class CompiledRecipe:
         if self._when is not None and not self._when.text(values).strip():
             return None
         model, body = self._body.fill(values)
-        return Request(self.endpoint, model, body, self._body.estimate)
+        return Request(self.endpoint, model, body, self._body.estimate, self._body.expected)
 
     def requests(self, number: int, columns: Mapping[str, Sequence[Any]]) -> RequestChunk | None:
         """Return the requests of rows that have these columns, of which the first has this number, at once.
@@ -154,7 +179,8 @@ class CompiledRecipe:
         filled = plain.cells(columns, count)
         if filled is None:
             return None
-        return RequestChunk(self.endpoint, plain.model, expected, number, count, plain.form, filled)
+        form, tokens = plain.form, self._body.expected
+        return RequestChunk(self.endpoint, plain.model, expected, number, count, form, filled, tokens)
 
     def label(self, values: Mapping[str, Any]) -> str | None:
         """Return the row's label, the value of its `id` column; None if it has none."""

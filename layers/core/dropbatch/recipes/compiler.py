@@ -3,6 +3,7 @@
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from dropbatch.batch_api.endpoints import GONE, endpoint_at, gone_sentence
@@ -24,6 +25,7 @@ from dropbatch.recipes.file_references import referenced_file
 from dropbatch.recipes.file_values import NO_FILE_YET, FileValues
 from dropbatch.recipes.json_schema import follow
 from dropbatch.recipes.keys import Recipe
+from dropbatch.recipes.prompt_cache import with_caching
 from dropbatch.recipes.quoted_names import quoted
 from dropbatch.recipes.recipe_problems import problem_at
 from dropbatch.recipes.request_body import MODEL_NAME_ADVICE, BodySplitter
@@ -47,20 +49,24 @@ def compile_recipe(
     checked: bool = False,
     columns: Sequence[str] = (),
     file: FileValues | None = NO_FILE_YET,
+    caches: bool = True,
 ) -> CompiledRecipe:
     """Compile a recipe with the texts of the files that it names; raise DropRejectedError with all its problems.
 
     `checked` says that it was compiled before without a problem. Its schema is then not checked again, nor are its
     requests for time or for an empty question: they have passed that for the same rows. `columns` are a drop's, if
     they are known: advice names them. `file` has the values of the dropped file; None if the drop has a column `file`.
+    `caches` is false for the recipe of a job that began before requests had members about prompt caching.
     """
 
+    compiler = partial(_Compiler, recipe, files, checked=checked, columns=columns, caches=caches)
+
     def compile_both() -> CompiledRecipe:
-        found = _Compiler(recipe, files, checked=checked, columns=columns, file=file).compile()
+        found = compiler(file=file).compile()
         if file is None or not file.is_known or not found.uses_file:
             return found
         # In JSON Lines each row may have a column `file` or not.
-        with_column = _Compiler(recipe, files, checked=checked, columns=columns, file=None).compile()
+        with_column = compiler(file=None).compile()
         return replace(found, _with_column=with_column)
 
     try:
@@ -79,6 +85,7 @@ class _Compiler:
         checked: bool,
         columns: Sequence[str],
         file: FileValues | None,
+        caches: bool,
     ) -> None:
         self._recipe = recipe
         self._files = files
@@ -89,6 +96,7 @@ class _Compiler:
         self._missing: set[str] = set()
         self._columns = columns
         self._file = file
+        self._caches = caches
         self._without_column: list[Problem] = []
         self._unread = False  # a template is missing, or cannot be compiled
 
@@ -99,7 +107,9 @@ class _Compiler:
         if not self._checked:  # a recipe that was accepted stays so, whatever is known today
             self._check_refusals(tree)
         when = self._slot(recipe.when, "when", for_when=True) if recipe.when is not None else None
-        body = BodySplitter(recipe.endpoint, recipe.when).split(tree, is_checked=self._checked)
+        tree, caching = with_caching(tree, recipe.endpoint, is_on=self._caches and recipe.cache == "auto")
+        splitter = BodySplitter(recipe.endpoint, recipe.when, caching.added_bytes)
+        body = splitter.split(tree, is_checked=self._checked)
         answer_columns = list(schema["properties"] if schema is not None else self._columns_of_endpoint())
         expressions = self._expressions()
         columns = tuple(recipe.prefix + name for name in [*answer_columns, *expressions])
@@ -128,6 +138,7 @@ class _Compiler:
             _file=self._file,
             _without_column=tuple(self._without_column),
             _limit=None if self._checked or self._is_plain() else TimeLimit(ROW_SECONDS, CHUNK_SECONDS),
+            _caching=caching,
         )
 
     def _is_plain(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -30,10 +31,11 @@ from dropbatch.recipes.key_values import (
     read_text,
     read_truth,
 )
+from dropbatch.recipes.money_values import CanaryRows, read_amount, read_canary
 from dropbatch.recipes.recipe_problems import problem_at
 from dropbatch.recipes.yaml import Place
 
-NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try", "budget_usd", "hold", "canary", "prices"})
+NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try", "prices"})
 
 DEADLINE_SECONDS = 72 * 3600
 
@@ -98,6 +100,10 @@ class Recipe:
     header: Annotated[int | None, Key(read_header, reads_file=True)] = None
     replace: Annotated[str, Key(choice("finish", "cancel"))] = "finish"
     mirror: Annotated[bool, Key(read_truth)] = False
+    budget_usd: Annotated[Decimal | None, Key(read_amount)] = None
+    hold: Annotated[bool, Key(read_truth)] = False
+    canary: Annotated[CanaryRows | None, Key(read_canary)] = None
+    cache: Annotated[str, Key(choice("auto", "off"))] = "auto"
 
     files: tuple[str, ...] = ()
     file_keys: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

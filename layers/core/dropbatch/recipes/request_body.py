@@ -5,7 +5,7 @@ A row only fills in the templates.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -15,12 +15,13 @@ from dropbatch.batch_api.endpoints import endpoint_at
 from dropbatch.batch_api.estimates import ESTIMATED_MEMBERS, LISTABLE_MEMBERS, RequestEstimate, estimate_request
 from dropbatch.batch_api.models import EXAMPLE_MODEL, MODEL_NAME_RULE, is_model_name
 from dropbatch.batch_api.questions import content_texts, flaw_of, text_groups
+from dropbatch.batch_api.token_estimates import ROW_MEMBERS, TOKEN_MEMBERS, TokenEstimate, estimate_tokens
 from dropbatch.domain.errors import RowRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.json_encoding import to_json
 from dropbatch.recipes.fast_body import PlainBody, plain_body
 from dropbatch.recipes.quoted_names import MAX_SHOWN, quoted
-from dropbatch.recipes.request_tree import decides_form, varies, with_constants
+from dropbatch.recipes.request_tree import decides_any_form, decides_form, varies, with_constants
 from dropbatch.recipes.slots import Slot
 from dropbatch.recipes.suggestions import suggest_list, suggest_when
 
@@ -42,6 +43,7 @@ class Body:
     estimate: RequestEstimate | None
     plain: PlainBody | None
     questions: tuple["Question", ...]
+    expected: TokenEstimate | None = None  # None if it depends on the row
 
     def fill(self, values: Mapping[str, Any]) -> tuple[str, bytes]:
         """Return the model and the body for a row; raise RowRejectedError if there is none."""
@@ -104,11 +106,15 @@ _MAYBE_BLANK = frozenset(bytes([code]) for code in (*b'"\\ \x7f', *range(0x80, 0
 
 
 class BodySplitter:
-    """Splits a body's tree into constant JSON and slots. `when` is the recipe's own, for the advice in problems."""
+    """Splits a body's tree into constant JSON and slots.
 
-    def __init__(self, endpoint: str, when: str | None = None) -> None:
+    `when` is the recipe's own, for the advice in problems. `unread_bytes` are those that the model does not read.
+    """
+
+    def __init__(self, endpoint: str, when: str | None = None, unread_bytes: int = 0) -> None:
         self._endpoint = endpoint
         self._when = when
+        self._unread_bytes = unread_bytes
         self._parts: list[Any] = []
 
     def split(self, tree: Mapping[str, Any], *, is_checked: bool = False) -> Body:
@@ -122,14 +128,25 @@ class BodySplitter:
             and (model is None or model.template.constant is not None)
         )
         self._mapping(tree, root=True)
-        estimate = None
+        estimate = expected = None
         if known:
             name = (model.template.constant or "").strip() if model else ""
-            estimate = estimate_request(self._endpoint, name, orjson.dumps(with_constants(tree, "")))
+            constant = orjson.dumps(with_constants(tree, ""))
+            estimate = replace(estimate_request(self._endpoint, name, constant), unread_bytes=self._unread_bytes)
+            expected = self._expected(tree, name, constant)
         parts = tuple(self._merged())
         questions = () if is_checked else tuple(self._questions(tree, parts))
         plain = _plain(parts, model, questions) if fast_paths.enabled() else None
-        return Body(parts, model, estimate, plain, questions)
+        return Body(parts, model, estimate, plain, questions, expected)
+
+    def _expected(self, tree: Mapping[str, Any], model: str, constant: bytes) -> TokenEstimate | None:
+        """Return the estimate of the tokens of all requests; None if a row decides more than the length of texts."""
+        if any(varies(tree.get(name)) for name in TOKEN_MEMBERS - ROW_MEMBERS):
+            return None
+        if any(decides_any_form(tree.get(name)) for name in ROW_MEMBERS):
+            return None
+        expected = estimate_tokens(self._endpoint, model, constant)
+        return None if expected.has_media else expected
 
     def _questions(self, tree: Mapping[str, Any], parts: Sequence[Any]) -> Iterator[Question]:
         places = {id(part): place for place, part in enumerate(parts)}

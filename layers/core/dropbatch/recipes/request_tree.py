@@ -92,6 +92,12 @@ def decides_form(value: Any) -> bool:
     return isinstance(value, Slot) and value.template.expression is not None
 
 
+def decides_any_form(value: Any) -> bool:
+    """Return whether a row decides the type of any part of a value, or how many there are."""
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return decides_form(value) or any(map(decides_any_form, parts))
+
+
 def varies(value: Any) -> bool:
     """Return whether a value depends on the row in any way."""
     if isinstance(value, Slot):

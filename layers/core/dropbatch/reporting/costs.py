@@ -1,9 +1,10 @@
 """The cost of a job, in words for people and as members of events."""
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from dropbatch.domain.jobs import Job
-from dropbatch.reporting.phrases import about, counted, money
+from dropbatch.reporting.phrases import about, counted, dollars, money
 from dropbatch.storage.context import Context
 
 if TYPE_CHECKING:  # tallies know of recipes, which a poll does not load
@@ -42,7 +43,7 @@ def cost_sentence(tally: "Tally") -> str:
     return text
 
 
-def cost_members(tally: "Tally", all_rows: float | None = None) -> dict[str, Any]:
+def cost_members(tally: "Tally", all_rows: Decimal | None = None) -> dict[str, Any]:
     """Return the members of an event. `all_rows` is what all rows of a drop would cost, if only some were asked.
 
     `paid` and `saved` are null if nothing of the cost is known.
@@ -50,13 +51,13 @@ def cost_members(tally: "Tally", all_rows: float | None = None) -> dict[str, Any
     paid, saved = tally.paid, tally.saved
     return {
         "currency": "USD",
-        "paid": None if paid is None else round(paid, 6),
-        "saved": None if saved is None else round(saved, 6),
-        "fees": round(tally.fees_usd, 6),
+        "paid": None if paid is None else dollars(paid),
+        "saved": None if saved is None else dollars(saved),
+        "fees": dollars(tally.fees_usd),
         "unpriced_requests": tally.unpriced,
         "uncollected_requests": tally.unread,
         "unpriced_tool_calls": tally.unpriced_tool_calls,
-        **({} if all_rows is None else {"all_rows": round(all_rows, 6)}),
+        **({} if all_rows is None else {"all_rows": dollars(all_rows)}),
     }
 
 

@@ -6,6 +6,7 @@ of their notices: those with the sentences about the commonest problems.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 from dropbatch.domain.drops import cut
@@ -223,7 +224,7 @@ def _limited(parts: Sequence[Part]) -> list[str]:
     if not any(part.job.limited for part in parts):
         return []
     costs = [part.entry.all_rows if part.job.limited else part.entry.paid for part in parts]
-    more = "" if None in costs else f"; all of them would cost {about(sum(filter(None, costs)) / 1e6)}"
+    more = "" if None in costs else f"; all of them would cost {about(_dollars(sum(filter(None, costs))))}"
     return [f"The runs asked {rows_taken_together([part.job for part in parts])}{more}."]
 
 
@@ -259,13 +260,18 @@ def _paid(found: Sequence[DigestEntry]) -> str:
     known = [entry for entry in found if entry.paid is not None]
     if not known:
         return "The cost is not known."
-    paid, saved = (sum(entry.paid or 0 for entry in known) / 1e6, sum(entry.saved for entry in known) / 1e6)
+    paid, saved = (_dollars(sum(entry.paid or 0 for entry in known)), _dollars(sum(entry.saved for entry in known)))
     text = f"Paid {about(paid)}"
     if saved >= 0:
         text += f", and saved {about(saved)} by batching"
     if len(known) < len(found) or any(entry.unpriced for entry in found):
         return text + "; the cost of some requests is not known, and not in the sum."
     return text + "."
+
+
+def _dollars(micros: int) -> Decimal:
+    """Return an amount of an entry in dollars."""
+    return Decimal(micros).scaleb(-6)
 
 
 def _why(event: str, parts: Sequence[Part], notices: Mapping[str, Notification]) -> list[str]:

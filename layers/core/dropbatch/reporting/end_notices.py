@@ -12,6 +12,7 @@ from dropbatch.reporting.event_members import GAVE_UP_REASONS, Ended, end_member
 from dropbatch.reporting.mirror_lines import mirror_lines
 from dropbatch.reporting.notifications import notification_of, skipped_lines
 from dropbatch.reporting.phrases import console_link, counted, local_time, marker_command, rows_counted
+from dropbatch.reporting.quote_lines import quoted_sentence
 from dropbatch.reporting.row_limit import limited_lines
 from dropbatch.reporting.runs import comparison_lines
 from dropbatch.storage.context import Context
@@ -64,6 +65,7 @@ def ended(context: Context, end: Ended) -> Notification:
         text.append(f"Run {job.replaced_by} replaced the file, and its recipe says `replace: cancel`.")
     text += comparison_lines(end.compared)
     text.append(cost_sentence(tally))
+    text += quoted_sentence(job.quote, tally.paid)
     text += limited_lines(job, tally)
     dropped, done_at = (local_time(seconds, context.zone) for seconds in (job.drop.modified, end.ended_at))
     text.append(f"Dropped {dropped}; done {done_at}.")

@@ -14,6 +14,7 @@ from dropbatch.domain.skipped import SkippedRows
 from dropbatch.reporting.advice import HOW_OF_OLDER, HOW_OF_REPEATED, remedy
 from dropbatch.reporting.costs import cost_members
 from dropbatch.reporting.phrases import MAX_PROBLEMS, iso
+from dropbatch.reporting.quote_lines import quoted_and_paid
 from dropbatch.reporting.row_limit import cost_of_all, row_members
 from dropbatch.storage.context import Context
 
@@ -22,6 +23,12 @@ if TYPE_CHECKING:  # tallies know of recipes, which a poll does not load
 
 SCHEMA_VERSION = 1
 
+
+CANARY_PAGE_NAME = "canary.html"
+"""The name of the page with the answers to the rows that are sent first."""
+
+QUOTE_NAME = "quote.json"
+"""The name of the result file that has the job's quote."""
 
 SKIPPED_NAME = "skipped.json"
 """The name of the result file that lists the rows that were not sent, and why."""
@@ -128,6 +135,7 @@ def end_members(end: Ended) -> dict[str, Any]:
     return {
         "rows": {**row_members(job), **{str(outcome): tally.outcomes[outcome] for outcome in Outcome}},
         "cost": cost_members(tally, cost_of_all(job, tally)),
+        **quoted_and_paid(job.quote, tally.paid),
         "times": end_times(job, end.ended_at),
         "reasons": [
             {

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from dropbatch.batch_api.deprecations import notices_about
@@ -12,8 +13,16 @@ from dropbatch.domain.items import MAX_STARTS
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.recipe_summary import Understood
 from dropbatch.domain.skipped import SkippedRows
+from dropbatch.domain.spending import Standing
 from dropbatch.domain.states import HeldReason
 from dropbatch.ports import Letter, Notification
+from dropbatch.reporting.approvals import (
+    OLDER_VERSION,
+    approval_lines,
+    approval_members,
+    approval_reason,
+    approval_verdict,
+)
 from dropbatch.reporting.event_members import UsedRecipe, is_older, listed_notices, results_prefix
 from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
 from dropbatch.reporting.phrases import (
@@ -21,12 +30,13 @@ from dropbatch.reporting.phrases import (
     about,
     as_text,
     counted,
+    dollars,
     marker_command,
     notice_lines,
     rows_counted,
 )
+from dropbatch.reporting.quote_lines import quote_lines, quoted
 from dropbatch.reporting.recipe_summary import understood_line
-from dropbatch.reporting.row_limit import rows_in_short, rows_taken
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, open_run_lines
 from dropbatch.storage.context import Context
 
@@ -35,7 +45,7 @@ class AnsweredBefore(NamedTuple):
     """The job that has answered the same rows with the same recipe, and what it cost in dollars, if that is known."""
 
     job: Job
-    paid: float | None
+    paid: Decimal | None
 
 
 def held(
@@ -48,6 +58,7 @@ def held(
     others: OpenRuns = NO_RUNS,
     before: AnsweredBefore | None = None,
     understood: Understood | None = None,
+    money: Standing | None = None,
 ) -> Notification:
     """Return the notification that a job waits: why, and how it continues."""
     if reason in FOR_OPERATORS:
@@ -57,36 +68,37 @@ def held(
     match reason:
         case HeldReason.FAILING:
             verdict, text = "waits, too few rows were answered", _failing(context, job)
-        case HeldReason.SIZE:
-            verdict = f"waits for your approval, {rows_in_short(job)}"
-            text = [
-                f"{job.drop.name} waits: it asks {rows_taken(job)}, and more than {context.hold_above_rows:,} need an "
-                "approval (the stack's parameter HoldAboveRows). Nothing was sent to OpenAI, and nothing is billed.",
-                *skipped_lines(context, job, skipped),
-                *recipe_of_retry(recipes),
-                *open_run_lines(job, others),
-                *([understood_line(understood)] if understood else []),
-                *notice_lines(notices),
-                *_decide(job, "answered", is_older=is_older(context, job)),
-            ]
         case HeldReason.REPEATED:
-            verdict = "waits for your approval, answered before"
+            verdict = approval_verdict(job, reason)
             text = [
                 f"{job.drop.name} waits: the same {rows_counted(job.rows)} with the same recipe were answered by "
                 f"{_named(before)}. {_cost_again(before)} Nothing was sent to OpenAI yet, and nothing is billed.",
                 *open_run_lines(job, others),
                 *notice_lines(notices),
-                *_decide(job, "answered again anyway", is_older=is_older(context, job)),
+                *approval_lines(job, "answered again anyway", is_older=is_older(context, job)),
             ]
         case _:
-            raise AssertionError(f"no notice is written for a hold for {reason}")
+            assert money is not None, f"no notice is written for a hold for {reason}"  # noqa: S101  # tells mypy
+            verdict = approval_verdict(job, reason)
+            text = [
+                approval_reason(context, job, reason, money),
+                *quote_lines(job.quote),
+                *skipped_lines(context, job, skipped),
+                *recipe_of_retry(recipes),
+                *open_run_lines(job, others),
+                *([understood_line(understood)] if understood else []),
+                *notice_lines(notices),
+                *approval_lines(job, "answered", is_older=is_older(context, job), spent=money.spent),
+            ]
     detail: dict[str, Any] = {"held_reason": str(reason), "notices": listed_notices(notices)}
+    if money is not None:
+        detail |= {"money": approval_members(money), **quoted(job.quote)}
     if skipped.codes:
         detail["skipped"] = skipped.to_json(MAX_PROBLEMS)
     if others.shown:
         detail["open_runs"] = [run.to_json() for run in others.shown]
     if before is not None:
-        detail["answered_by"] = {"job_id": before.job.id, "paid": before.paid}
+        detail["answered_by"] = {"job_id": before.job.id, "paid": None if before.paid is None else dollars(before.paid)}
     return notification_of(context, job, "held", "held", verdict, text, detail)
 
 
@@ -97,7 +109,7 @@ def _failing(context: Context, job: Job) -> list[str]:
         f"See what came back: s3://{context.buckets.results}/{results_prefix(job)}status.json",
     ]
     if is_older(context, job):
-        return [*text, _OLDER, "It ends after 14 days with what it has."]
+        return [*text, OLDER_VERSION, "It ends after 14 days with what it has."]
     return [
         *text,
         f"To continue anyway, with the recipe as it was: {marker_command(job.drop, 'retry')}",
@@ -105,21 +117,6 @@ def _failing(context: Context, job: Job) -> list[str]:
         "If the recipe is wrong, end the run, correct the recipe, and then ask the rows without a good "
         f"answer with it: {marker_command(job.drop, 'retry')}",
     ]
-
-
-_OLDER = (
-    "Another version of the file has come since, and a marker beside the file is for that one. To have this version's "
-    "rows answered, drop them under another name."
-)
-
-
-def _decide(job: Job, what: str, *, is_older: bool) -> list[str]:
-    """Say how to approve a job, or to drop it; for an older version of a file, no marker can."""
-    commands = [
-        f"To have it {what}: {marker_command(job.drop, 'approve')}",
-        f"To drop it: {marker_command(job.drop, 'cancel')}",
-    ]
-    return [*([_OLDER] if is_older else commands), "Without an approval it is cancelled after 14 days."]
 
 
 def _named(before: AnsweredBefore | None) -> str:

@@ -74,15 +74,6 @@ def resumed(context: Context, job: Job, source: MarkerObject) -> Notification:
     return _of_job(context, job, source, MarkerKind.RETRY, MarkerReason.RESUMED, "continues", lines)
 
 
-def being_read(context: Context, job: Job, source: MarkerObject) -> Notification:
-    """Say that a job is approved before it is read to its end."""
-    lines = [
-        f"{_start(job)} is still being read. If it turns out to need an approval, it has that of {source.name}, and "
-        "continues without a question."
-    ]
-    return _of_job(context, job, source, MarkerKind.APPROVE, MarkerReason.BEING_READ, "approved beforehand", lines)
-
-
 def waits_no_more(context: Context, job: Job, source: MarkerObject) -> Notification:
     """Say that no other recipe takes up a rejected file any more."""
     lines = [
@@ -119,6 +110,16 @@ def _refusal(job: Job, source: MarkerObject, kind: MarkerKind, reason: MarkerRea
             ]
         case MarkerReason.HELD:
             return _refusal_of_held(job, kind, nothing)
+        case MarkerReason.BEING_READ:
+            return "is still being read, there is nothing to approve yet", [
+                f"{start} is still being read, {nothing} If it needs an approval, a message names its price. Make the "
+                f"marker again then: {_how(job.drop, kind)}"
+            ]
+        case MarkerReason.BEFORE_QUOTE:
+            return "is older than the question, and does nothing", [
+                f"{source.name} came before the message that names the price of {name}, {nothing}",
+                f"To approve that price, make the marker again: {_how(job.drop, kind)}",
+            ]
         case MarkerReason.NOT_HELD:
             return _refusal_of_approval(job, nothing)
         case MarkerReason.ENDED:
@@ -201,8 +202,14 @@ def not_begun(marker: Marker, source: MarkerObject) -> Notification:
             "messages follow as the recipe's `notify` says."
         ]
         return _of_file(source, marker, MarkerStatus.DONE, MarkerReason.TAKEN_IN, f"{short} is read now", lines)
-    what = "is cancelled" if marker.kind is MarkerKind.CANCEL else "needs no other approval"
-    lines = [f"{name} has not been read yet. {source.name} is kept for it: when its job begins, it {what}."]
+    if marker.kind is MarkerKind.APPROVE:
+        lines = [
+            f"{name} has not been read yet, so {source.name} does nothing. If it needs an approval, a message names "
+            "its price. Make the marker again then."
+        ]
+        verdict = f"{short} has not begun yet, there is nothing to approve"
+        return _of_file(source, marker, MarkerStatus.REFUSED, MarkerReason.NOT_BEGUN, verdict, lines)
+    lines = [f"{name} has not been read yet. {source.name} is kept for it: when its job begins, it is cancelled."]
     return _of_file(
         source, marker, MarkerStatus.KEPT, MarkerReason.NOT_BEGUN, f"kept, {short} has not begun yet", lines
     )
@@ -254,7 +261,6 @@ _STATUS = {
     MarkerReason.APPROVED: MarkerStatus.DONE,
     MarkerReason.RESUMED: MarkerStatus.DONE,
     MarkerReason.WAITS_NO_MORE: MarkerStatus.DONE,
-    MarkerReason.BEING_READ: MarkerStatus.KEPT,
 }
 """The status of a marker that found a job; for any other reason it was refused."""
 

@@ -3,12 +3,13 @@
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
 from urllib.parse import quote
 
 from dropbatch.domain.drops import Drop, without_controls
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Notice, ProblemGroup, Problems
-from dropbatch.domain.states import HeldReason
+from dropbatch.domain.states import APPROVABLE, HeldReason
 
 MAX_SUBJECT_UNITS = 99
 """SNS takes subjects of less than 100 characters, without defining these. Units of UTF-16 are the strictest count."""
@@ -66,19 +67,32 @@ def end_to_come(jobs: Sequence[Job], done: str) -> str:
     return f"OpenAI answers within 24 hours; {then}."
 
 
-def money(usd: float) -> str:
+_CENT = Decimal("0.01")
+
+
+def money(usd: Decimal) -> str:
     """Say a sum of US dollars as people do: `under a cent`, `3 cents`, `$1.24`, `$1,204.50`."""
     cents = round(usd * 100)
     if usd <= 0:
         return "nothing"
-    if usd < 0.01:
+    if usd < _CENT:
         return "under a cent"
     return counted(cents, "cent") if cents < 100 else f"${usd:,.2f}"
 
 
-def about(usd: float) -> str:
+def dollars(usd: Decimal) -> float:
+    """Return a sum as JSON shows it: a number of US dollars with at most five decimals."""
+    return float(round(usd, 5))
+
+
+def read_dollars(written: float | None) -> Decimal | None:
+    """Return a sum that JSON shows; None if it is not known."""
+    return None if written is None else Decimal(str(written))
+
+
+def about(usd: Decimal) -> str:
     """Say a sum that is calculated from a price list: `about 3 cents`; `under a cent` is vague enough."""
-    return f"about {money(usd)}" if usd >= 0.01 else money(usd)
+    return f"about {money(usd)}" if usd >= _CENT else money(usd)
 
 
 def local_time(seconds: int, zone: tzinfo) -> str:
@@ -200,8 +214,7 @@ def waits(job: Job) -> str:
 
 
 _WAITS = {
-    HeldReason.SIZE: "for your approval",
-    HeldReason.REPEATED: "for your approval",
+    **dict.fromkeys(APPROVABLE, "for your approval"),
     HeldReason.PERMISSION: "because the API key lacks a permission",
     HeldReason.ACCOUNT: "because OpenAI takes no work from the account",
     HeldReason.STUCK: "because a step of it fails again and again",

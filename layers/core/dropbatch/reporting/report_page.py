@@ -14,7 +14,17 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import COMPLETE, Outcome
 from dropbatch.domain.problems import Problems
 from dropbatch.reporting.event_members import Ended, results_prefix
-from dropbatch.reporting.phrases import console_link, counted, iso, listed_numbers, local_time, money, run_name, unit_of
+from dropbatch.reporting.phrases import (
+    console_link,
+    counted,
+    iso,
+    listed_numbers,
+    local_time,
+    marker_command,
+    money,
+    run_name,
+    unit_of,
+)
 from dropbatch.reporting.row_limit import limited_lines
 from dropbatch.reporting.runs import comparison_lines, run_line
 from dropbatch.storage.context import Context
@@ -135,7 +145,9 @@ _ENDED = """{% extends "base" %}
   <tr>{% if saved >= 0 %}<td>saved by batching</td><td class="n">{{ money(saved) }}</td>
     {%- else %}<td>more than without batching</td><td class="n">{{ money(-saved) }}</td>{% endif %}</tr>
   {% else %}<tr><td>paid</td><td class="n">not known</td></tr>{% endif %}
-  {% if fees %}<tr><td>of it fees of tools</td><td class="n">{{ money(fees) }}</td></tr>
+  {% if quote %}<tr><td>quoted, likely and at most</td>
+    <td class="n">{{ money(quote.likely) }}, {{ money(quote.high) }}</td></tr>
+  {% endif %}{% if fees %}<tr><td>of it fees of tools</td><td class="n">{{ money(fees) }}</td></tr>
   {% endif %}{% if unpriced_tool_calls %}<tr><td>tool calls whose fees are not known</td>
     <td class="n">{{ "{:,}".format(unpriced_tool_calls) }}</td></tr>
   {% endif %}
@@ -186,6 +198,24 @@ _REJECTED = """{% extends "base" %}
 """
 
 
+_CANARY = """{% extends "base" %}
+{% block body %}
+<p class="verdict">waits: {{ ok }} of {{ asked }} rows have a good answer</p>
+<p class="soft">{{ run }}</p>
+<p>These rows were sent before all others. To send the others too: <code>{{ approve }}</code></p>
+<table class="wide">
+  <tr class="head"><th class="n">row</th><th>as dropped</th><th>answer</th><th>outcome</th></tr>
+  {% for row in rows %}
+  <tr><td class="n" data-label="row">{{ "{:,}".format(row.number) }}</td>
+    <td class="text" data-label="as dropped">{{ row.text }}</td>
+    <td class="text" data-label="answer">{{ row.answer }}</td>
+    <td class="code" data-label="outcome">{{ row.outcome }}{% if row.code %} ({{ row.code }}){% endif %}</td></tr>
+  {% endfor %}
+</table>
+{% endblock %}
+"""
+
+
 class ColumnNames(NamedTuple):
     """The names of a drop's columns, and of its answers' columns; empty if they have no names."""
 
@@ -221,6 +251,7 @@ def page(context: Context, end: Ended, samples: Sequence[Mapping[str, object]], 
         unpriced=tally.unpriced,
         unread=tally.unread,
         fees=tally.fees_usd,
+        quote=job.quote.price if job.quote else None,
         unpriced_tool_calls=tally.unpriced_tool_calls,
         tokens=[(kind.replace("_", " "), count) for kind, count in sorted((+tally.tokens).items())],
         ended=end.ended_at,
@@ -241,6 +272,31 @@ def rejected_page(context: Context, job: Job, problems: Problems, steps: Sequenc
         unit=unit_of(job.drop),
         listed=listed_numbers,
         steps=steps,
+    )
+
+
+class ShownRow(NamedTuple):
+    """A row of a page: its number in the drop, its text, and its answer, outcome and reason."""
+
+    number: int
+    text: str
+    answer: str
+    outcome: str
+    code: str | None
+
+
+def canary_page(context: Context, job: Job, rows: Sequence[ShownRow]) -> bytes:
+    """Return the page of a canary that stopped its job, as UTF-8 HTML."""
+    canary = job.canary
+    return _rendered(
+        context,
+        "canary",
+        job,
+        run=run_line(job),
+        ok=f"{canary.ok:,}" if canary else "",
+        asked=f"{canary.asked:,}" if canary else "",
+        rows=rows,
+        approve=marker_command(job.drop, "approve").partition("\n")[0],
     )
 
 
@@ -270,5 +326,5 @@ def _rendered(context: Context, template: str, job: Job, **values: object) -> by
 
 @cache
 def _templates() -> Environment:
-    sources = {"base": _BASE, "ended": _ENDED, "rejected": _REJECTED}
+    sources = {"base": _BASE, "ended": _ENDED, "rejected": _REJECTED, "canary": _CANARY}
     return Environment(loader=DictLoader(sources), autoescape=True, trim_blocks=True)

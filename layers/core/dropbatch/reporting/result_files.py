@@ -21,6 +21,7 @@ from dropbatch.reporting.costs import cost_given_up
 from dropbatch.reporting.end_notices import ended, results_given_up
 from dropbatch.reporting.event_members import (
     GAVE_UP_REASONS,
+    QUOTE_NAME,
     SCHEMA_VERSION,
     SKIPPED_NAME,
     Ended,
@@ -33,6 +34,7 @@ from dropbatch.reporting.event_members import (
     results_prefix,
 )
 from dropbatch.reporting.phrases import iso
+from dropbatch.reporting.quote_lines import quote_members, quoted
 from dropbatch.reporting.rejection_advice import what_to_do
 from dropbatch.reporting.row_limit import row_members
 from dropbatch.storage.context import Context
@@ -73,6 +75,7 @@ def decision_to_give_up(context: Context, job: Job) -> dict[str, Any]:
             **about,
             "rows": row_members(job),
             "cost": cost_given_up(context, job),
+            **quoted(job.quote),
             "reasons": GAVE_UP_REASONS,
         },
         "notification": msgspec.to_builtins(results_given_up(context, job)),
@@ -89,7 +92,8 @@ def write_decided(context: Context, job: Job, decided: Mapping[str, Any]) -> Non
     """Write `status.json` and then `summary.json`, whose presence says that the job is done."""
     summary = decided["summary"]
     about = job_members(context, job, "status", decided["status"])
-    _put(context, job, "status.json", {**about, "rows": summary["rows"], "updated_at": iso(decided["ended_at"])})
+    members = {**about, "rows": summary["rows"], **quoted(job.quote), "updated_at": iso(decided["ended_at"])}
+    _put(context, job, "status.json", members)
     _put(context, job, "summary.json", summary)
 
 
@@ -112,6 +116,13 @@ def write_skipped(context: Context, job: Job, skipped: SkippedRows) -> None:
     if skipped.must_be_reported:
         about = {"schema_version": SCHEMA_VERSION, "job_id": job.id, "drop": named_drop(job.drop)}
         _put(context, job, SKIPPED_NAME, {**about, **skipped.to_json()})
+
+
+def write_quote(context: Context, job: Job) -> None:
+    """Write `quote.json`: what the job is expected to cost."""
+    if job.quote is not None:
+        about = {"schema_version": SCHEMA_VERSION, "job_id": job.id, "drop": named_drop(job.drop)}
+        _put(context, job, QUOTE_NAME, {**about, **quote_members(job.quote)})
 
 
 def write_recipe(context: Context, job: Job, recipe: "RecipeText") -> None:
@@ -179,6 +190,7 @@ def write_status(context: Context, job: Job, open_batches: Sequence[Batch]) -> N
     progress = {
         **job_members(context, job, "status", str(job.state)),
         "rows": row_members(job),
+        **quoted(job.quote),
         "requests": {
             # Requests that moved on to follow-up batches count there.
             "total": sum(batch.requests - batch.requests_moved_on for batch in batches),

@@ -1,6 +1,7 @@
 """The rows of a drop that a recipe's `limit` selects, and the cost of all rows."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from dropbatch.domain.jobs import Job
@@ -46,7 +47,7 @@ def row_members(job: Job) -> dict[str, Any]:
     return {"total": job.rows} if job.limited is None else {"total": job.rows, "in_file": job.limited.in_file}
 
 
-def cost_of_all(job: Job, tally: "Tally") -> float | None:
+def cost_of_all(job: Job, tally: "Tally") -> Decimal | None:
     """Return the cost of all rows of the drop, extrapolated from the paid ones; None if it is not known.
 
     It is not known after a `.retry` either, which pays only for the rows that it sends again.

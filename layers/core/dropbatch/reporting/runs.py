@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from dropbatch import __version__
@@ -9,7 +10,7 @@ from dropbatch.domain.comparisons import ColumnChange, Comparison
 from dropbatch.domain.drops import without_controls
 from dropbatch.domain.jobs import MAX_MODELS, Job
 from dropbatch.domain.states import BatchState
-from dropbatch.reporting.phrases import about, counted, rows_counted
+from dropbatch.reporting.phrases import about, counted, dollars, rows_counted
 from dropbatch.storage.repository import Repository
 
 MAX_RUNS = 5
@@ -28,7 +29,7 @@ class OpenRun:
 
     job: Job
     back: int
-    usd: float
+    usd: Decimal
     unpriced: int
 
     def to_json(self) -> dict[str, Any]:
@@ -38,7 +39,7 @@ class OpenRun:
             "run": self.job.run or None,
             "version_id": self.job.drop.version_id,
             "rows": {"total": self.job.rows, "back": self.back},
-            "cost": {"paid": round(self.usd, 6), "unpriced_requests": self.unpriced},
+            "cost": {"paid": dollars(self.usd), "unpriced_requests": self.unpriced},
         }
 
 
@@ -62,7 +63,9 @@ def open_runs(repository: Repository, jobs: Sequence[Job]) -> OpenRuns:
 def _open_run(repository: Repository, job: Job) -> OpenRun:
     batches = [batch for batch in repository.batches(job.id) if batch.state is BatchState.COLLECTED]
     back = sum(batch.requests - batch.requests_moved_on for batch in batches)
-    return OpenRun(job, back, sum(batch.micro_usd for batch in batches) / 1e6, sum(batch.unpriced for batch in batches))
+    return OpenRun(
+        job, back, sum((batch.paid for batch in batches), Decimal(0)), sum(batch.unpriced for batch in batches)
+    )
 
 
 def open_run_lines(job: Job, runs: OpenRuns) -> list[str]:

@@ -16,6 +16,7 @@ from dropbatch.reporting.event_members import UsedRecipe, is_older, listed_notic
 from dropbatch.reporting.mirror_lines import mirror_to_come
 from dropbatch.reporting.notifications import marker_name, notification_of, recipe_of_retry, skipped_lines
 from dropbatch.reporting.phrases import MAX_PROBLEMS, batches_counted, end_to_come, marker_command, notice_lines, waits
+from dropbatch.reporting.quote_lines import quote_lines, quoted
 from dropbatch.reporting.recipe_summary import understood_line
 from dropbatch.reporting.row_limit import rows_in_short, rows_taken
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, open_run_lines
@@ -55,13 +56,14 @@ def accepted(
         *recipe_of_retry(recipes),
         *open_run_lines(job, others),
         *([understood_line(understood)] if understood else []),
+        *([] if newer else quote_lines(job.quote)),
         *notice_lines(notices),
         then,
         *([] if newer else mirror_to_come(context, job)),
         *([] if is_older(context, job) else [f"To stop it: {marker_command(job.drop, 'cancel')}"]),
         f"Progress: s3://{context.buckets.results}/{results_prefix(job)}status.json",
     ]
-    detail: dict[str, Any] = {"notices": listed_notices(notices)}
+    detail: dict[str, Any] = {"notices": listed_notices(notices), **quoted(job.quote)}
     if skipped.codes:
         detail["skipped"] = skipped.to_json(MAX_PROBLEMS)
     if others.shown:

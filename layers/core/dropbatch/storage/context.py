@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
+from decimal import Decimal
 from pathlib import Path
 
 from dropbatch.batch_api.limits import OPENAI_FILE_DAYS, Limits
-from dropbatch.batch_api.servers import OPENAI_HOST
+from dropbatch.batch_api.servers import OPENAI_HOST, host_of
 from dropbatch.ports import DeadLetters, Objects, Observer, OpenAI, Queue, Table, Topics
 from dropbatch.storage.repository import Repository
 
@@ -46,18 +47,24 @@ class Context:
     """`keeping(pk, sk, lease)` keeps the lease of the item (pk, sk) while its block runs."""
     absence_confirmation_seconds: int = 600
     recipe_wait_seconds: int = 120
-    hold_above_rows: int = 200_000  # a drop of more rows is held until it is approved
+    max_job_usd: Decimal | None = None  # a job that is likely to cost more is held until it is approved
+    max_month_usd: Decimal | None = None  # the same for all jobs of a month, in UTC, together
     limits: Limits = field(default_factory=Limits)
     token_limits: Mapping[str, int] = field(default_factory=dict)  # enqueued tokens by model, set by the stack's owner
-    openai_host: str = OPENAI_HOST
     openai_file_days: int = OPENAI_FILE_DAYS
     region: str = "us-east-1"
+    openai_base_url: str = ""  # the address of the server that answers; empty: OpenAI's own
     secret_name: str = ""  # the secret of the API key, for the sentence that says where to store a key
     zone: tzinfo = UTC  # the time zone of messages to people
     repository: Repository = field(init=False)  # over `table`
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "repository", Repository(self.table))
+
+    @property
+    def openai_host(self) -> str:
+        """The host of the server that answers."""
+        return host_of(self.openai_base_url) or OPENAI_HOST
 
     def now(self) -> int:
         return int(self.clock())

@@ -11,7 +11,9 @@ from dropbatch.domain.items import Item
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outbox import Alert
 from dropbatch.domain.poller import Poller, SweepCursor
+from dropbatch.domain.quotes import UsageHistory
 from dropbatch.domain.runs import Claim, LatestJob, Mirror
+from dropbatch.domain.spending import JobSpending, MonthSpending, MonthTotal
 
 
 class Key(NamedTuple):
@@ -67,6 +69,24 @@ def known_recipe_key(bucket: str, key: str) -> Key:
     return Key(f"recipes#{bucket}", key)
 
 
+def job_spending_key(job_id: str) -> Key:
+    return Key(job_key(job_id).pk, "spending")
+
+
+def month_key(month: str) -> Key:
+    return Key(f"month#{month}", "spending")
+
+
+def month_total_key(month: str, kind: str, name: str) -> Key:
+    # Hashed, because a folder may be longer than a sort key.
+    return Key(month_key(month).pk, f"{kind}#{hashlib.sha256(name.encode()).hexdigest()}")
+
+
+def usage_history_key(recipe: str, endpoint: str, model: str, schema: str) -> Key:
+    # Hashed, because the path of a recipe and the name of a model may be longer together than a key.
+    return Key(f"usage#{hashlib.sha256(recipe.encode()).hexdigest()}", _digest(endpoint, f"{model}\n{schema}"))
+
+
 KEYS: Mapping[type[Item], Callable[[Any], Key]] = {
     Job: lambda job: job_key(job.id),
     Shard: lambda shard: shard_key(shard.job_id, shard.number),
@@ -80,6 +100,10 @@ KEYS: Mapping[type[Item], Callable[[Any], Key]] = {
     Alert: lambda alert: Key(f"alert#{alert.reason}", "alert"),
     ModelLimit: lambda limit: Key(f"limit#{limit.model}", "limit"),
     KnownModel: lambda known: Key(f"model#{known.host}#{known.model}", "model"),
+    JobSpending: lambda spending: job_spending_key(spending.job_id),
+    MonthSpending: lambda spending: month_key(spending.month),
+    MonthTotal: lambda total: month_total_key(total.month, total.kind, total.name),
+    UsageHistory: lambda usage: usage_history_key(usage.recipe, usage.endpoint, usage.model, usage.schema),
     CreateCount: lambda _: Key("creates", "creates"),
     SweepCursor: lambda _: Key("sweep", "sweep"),
     Poller: lambda _: Key("poller", "poller"),

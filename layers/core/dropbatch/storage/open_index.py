@@ -17,7 +17,7 @@ def index_of(item: Item) -> tuple[str, str] | None:
             partition = OPEN_JOBS
         case Job() if item.outbox or not item.is_clean or item.remote_files is not None:
             partition = OUTBOXES
-        case Batch(state=state) if state not in CLOSED:
+        case Batch(state=state) if state not in CLOSED or item.owes_settlement:
             partition = OPEN_BATCHES
         case Pending() if item.outbox or not (item.is_kept and item.is_done):
             partition = OPEN_PENDING

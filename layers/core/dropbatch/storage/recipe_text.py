@@ -30,13 +30,15 @@ MAX_FILES_BYTES = 4 * MAX_BYTES
 class RecipeText:
     """A recipe as it was when a job took it: its text, and the texts of the files that it names.
 
-    `marked` are the files that began with a byte-order mark. The mark is not part of their texts.
+    `marked` are the files that began with a byte-order mark. The mark is not part of their texts. `caches` is false if
+    a release took it whose requests had no members about prompt caching: they are built again as they were.
     """
 
     path: str
     text: bytes
     files: Mapping[str, str]
     marked: frozenset[str] = frozenset()
+    caches: bool = True
 
     @property
     def names(self) -> Sequence[str]:
@@ -56,7 +58,7 @@ class RecipeText:
         for the advice in a rejection. `file` holds the values of the drop that templates can use, None if the drop has
         a column of that name.
         """
-        text = self.path, self.text, tuple(sorted(self.files.items())), checked, tuple(columns)
+        text = self.path, self.text, tuple(sorted(self.files.items())), checked, tuple(columns), self.caches
         if file == NO_FILE_YET:
             return _compiled(*text, file)
         try:
@@ -99,13 +101,14 @@ class RecipeText:
 
     def to_json(self) -> bytes:
         members = {"path": self.path, "text": self.text.decode(), "files": dict(self.files)}
-        return json.dumps({**members, "marked": sorted(self.marked)}).encode()
+        return json.dumps({**members, "marked": sorted(self.marked), "caches": self.caches}).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> "RecipeText":
         members = json.loads(data)
         marked = frozenset(members.get("marked", ()))
-        return cls(members["path"], members["text"].encode(), members["files"], marked)
+        caches = members.get("caches", False)
+        return cls(members["path"], members["text"].encode(), members["files"], marked, caches)
 
 
 @lru_cache(maxsize=16)  # a warm function needs the same few recipes again and again
@@ -120,9 +123,11 @@ def _compiled(
     files: tuple[tuple[str, str], ...],
     checked: bool,
     columns: tuple[str, ...],
+    caches: bool,
     file: FileValues | None,
 ) -> CompiledRecipe:
-    return compile_recipe(_parsed(text, path), dict(files), checked=checked, columns=columns, file=file)
+    recipe = _parsed(text, path)
+    return compile_recipe(recipe, dict(files), checked=checked, columns=columns, file=file, caches=caches)
 
 
 def read_recipe(objects: Objects, bucket: str, key: str, version_id: str | None = None) -> bytes:

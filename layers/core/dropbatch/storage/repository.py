@@ -1,6 +1,6 @@
 """The repository: the table's items as jobs, shards and batches, written by compare-and-swap."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
@@ -14,7 +14,9 @@ from dropbatch.domain.items import VERSION, Item
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outbox import Alert
 from dropbatch.domain.poller import Poller, SweepCursor
+from dropbatch.domain.quotes import UsageHistory
 from dropbatch.domain.runs import Claim, LatestJob, Mirror
+from dropbatch.domain.spending import JobSpending, MonthSpending, MonthTotal
 from dropbatch.ports import Table
 from dropbatch.storage import item_keys as keys
 from dropbatch.storage import open_index
@@ -22,7 +24,7 @@ from dropbatch.storage.item_versions import upgraded
 
 T = TypeVar(
     "T", Job, Shard, Batch, LatestJob, Claim, ModelLimit, CreateCount, SweepCursor, Pending, Poller, Mirror, Alert,
-    WaitingFile, KnownRecipe, KnownModel,
+    WaitingFile, KnownRecipe, KnownModel, JobSpending, MonthSpending, MonthTotal, UsageHistory,
 )  # fmt: skip  # a list of names reads best as lines of text
 
 
@@ -65,6 +67,24 @@ class Repository:
     def known_model(self, host: str, model: str) -> KnownModel:
         """Return what is known of a model of the server at `host`; a new item if nothing is yet."""
         return self._get_or(KnownModel(host=host, model=model))
+
+    def job_spending(self, job_id: str) -> JobSpending:
+        """Return the spending of a job; a new item if it has not spent anything yet."""
+        return self._get_or(JobSpending(job_id=job_id))
+
+    def month_spending(self, month: str) -> MonthSpending:
+        return self._get_or(MonthSpending(month=month))
+
+    def month_total(self, month: str, kind: str, name: str) -> MonthTotal:
+        return self._get_or(MonthTotal(month=month, kind=kind, name=name))
+
+    def month_totals(self, month: str, kind: str) -> Iterator[MonthTotal]:
+        """Yield the sums of a month by folder, model or recipe, in no useful order."""
+        return self._readable(self._table.query(keys.month_key(month).pk, f"{kind}#"), MonthTotal)
+
+    def usage_history(self, recipe: str, endpoint: str, model: str, schema: str) -> UsageHistory:
+        """Return what earlier jobs of a recipe came to; a new item if there were none."""
+        return self._get_or(UsageHistory(recipe=recipe, endpoint=endpoint, model=model, schema=schema))
 
     def create_count(self) -> CreateCount:
         return self._get_or(CreateCount())
@@ -166,6 +186,19 @@ class Repository:
         except Exception:
             if not self._is_written(item):
                 item.rev = read
+                raise
+
+    def save_all(self, items: Sequence[Item]) -> None:
+        """Write several items, as `save` does each of them, all or none."""
+        read = [item.rev for item in items]
+        for item in items:
+            item.rev += 1
+        try:
+            self._table.write_all([(to_item(item), rev) for item, rev in zip(items, read, strict=True)])
+        except Exception as error:
+            if isinstance(error, StaleItemError) or not self._is_written(items[0]):
+                for item, rev in zip(items, read, strict=True):
+                    item.rev = rev
                 raise
 
     def _is_written(self, item: Item) -> bool:

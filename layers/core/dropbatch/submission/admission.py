@@ -51,6 +51,7 @@ def _waits(context: Context, job: Job | None, batch: Batch) -> bool:
         and job is not None
         and job.state is JobState.RUNNING
         and not job.cancel_requested
+        and job.may_send(batch)
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import StaleItemError
+from dropbatch.domain.jobs import Job
 from dropbatch.messages import message_for
 from dropbatch.storage.context import Context
 from dropbatch.submission.token_limits import token_limit
@@ -15,13 +16,13 @@ MAX_FIRST_BATCHES = 4
 """How many batches of a new job go before the poller knows of them: a few more than functions at work."""
 
 
-def dispatch_first(context: Context, batches: Sequence[Batch]) -> None:
+def dispatch_first(context: Context, job: Job, batches: Sequence[Batch]) -> None:
     """Admit and send the first batches of a job that now runs, if no limit is known; the poller admits the others.
 
     A batch is admitted only once its job runs: the batches of a job that never ran count for no limit.
     """
     inputs = 0
-    for batch in batches[:MAX_FIRST_BATCHES]:
+    for batch in [batch for batch in batches if job.may_send(batch)][:MAX_FIRST_BATCHES]:
         inputs += batch.inputs
         if (
             batch.not_before > context.now()

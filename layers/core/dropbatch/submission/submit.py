@@ -30,12 +30,15 @@ from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.states import BatchState, HeldReason, JobState
 from dropbatch.jobs.hold import hold_for, resume
 from dropbatch.jobs.lease import leased, release, update_own
+from dropbatch.jobs.spending import release as give_back
+from dropbatch.jobs.spending import reserve
 from dropbatch.messages import BatchMessage, message_for
 from dropbatch.ports import RemoteBatch
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.submission.create_search import METADATA_KEY, cancel_double, search_create
 from dropbatch.submission.creates_per_hour import release_create, reserve_create
+from dropbatch.submission.money_limits import within_limits
 from dropbatch.submission.postpone import keep_in_doubt, renew_lease, return_to_waiting
 from dropbatch.submission.split_batch import split_if_needed
 
@@ -83,7 +86,9 @@ def _is_due(context: Context, job: Job, batch: Batch) -> bool:
         return (
             True  # in doubt, perhaps: even a job that was cancelled must learn whether the batch exists, to cancel it
         )
-    may_run = job.state is JobState.RUNNING or (job.state is JobState.HELD and job.held_batch == batch.sort_key)
+    may_run = (job.state is JobState.RUNNING and job.may_send(batch)) or (
+        job.state is JobState.HELD and job.held_batch == batch.sort_key
+    )
     return batch.state is BatchState.WAITING and may_run and not job.cancel_requested
 
 
@@ -121,6 +126,8 @@ def _submit(context: Context, job: Job, batch: Batch) -> None:
         return
     if job.cancel_requested:
         return_to_waiting(context, batch, due=True)
+        return
+    if not within_limits(context, job, batch):
         return
     context.openai.key_version()  # without a key there is no need to build a file
     if _prepare_file(context, job, batch) and _reserve(context, batch):
@@ -172,7 +179,12 @@ def _create(context: Context, job: Job, batch: Batch) -> None:
     batch.secret_version = context.openai.key_version(fresh=True)  # before the create is in doubt: it may fail
     batch.creating_at, batch.first_not_found_at, batch.search_after = context.now(), None, None
     renew_lease(context, batch)
-    context.repository.save(batch)
+    if not reserve(context, job, batch):
+        batch.creating_at = None  # other batches were quicker, and have reserved what was left
+        release_create(context)
+        if within_limits(context, job, batch):
+            return_to_waiting(context, batch, due=True)
+        return
     metadata = {METADATA_KEY: batch.key, "job": job.id}
     try:
         created = context.openai.create(batch.file_id, batch.endpoint, metadata)
@@ -184,6 +196,7 @@ def _create(context: Context, job: Job, batch: Batch) -> None:
     except OpenAIError:
         batch.creating_at = None  # OpenAI said no: there is no batch
         release_create(context)
+        give_back(context, batch)
         raise
     batch.secret_version = context.openai.key_version()
     _record(context, job, batch, created)

@@ -19,6 +19,7 @@ import msgspec
 from dropbatch.batch_api.estimates import ESTIMATED_MEMBERS, LISTABLE_MEMBERS, RequestEstimate, estimate_request
 from dropbatch.batch_api.fast_requests import RequestChunk
 from dropbatch.batch_api.questions import text_groups
+from dropbatch.batch_api.token_estimates import TokenEstimate, estimate_tokens
 from dropbatch.formats.jsonl import reader as jsonl
 from dropbatch.formats.jsonl.fast_line_parts import (
     TEXT,
@@ -87,6 +88,8 @@ class LineTemplate:
         self.endpoint: str = values["url"]
         self.model: str = values["body"].get("model", "")
         self._estimate: RequestEstimate = estimate_request(self.endpoint, self.model, body)
+        expected = estimate_tokens(self.endpoint, self.model, body)
+        self._expected: TokenEstimate | None = None if expected.has_media else expected
         self._around, self._values = _split_values(raw)
         self._roles = list(_roles(values))
         if len(self._roles) != len(self._values):
@@ -189,7 +192,8 @@ class LineTemplate:
         last = -len(self._parts[-1])
         start, end = (move((0, *places, last)[part], behind) for part, behind in (self._begins, self._ends))
         bodies = slices(raws, start, end)
-        return RequestChunk(self.endpoint, self.model, self._estimate, number, len(bodies), b"%b", [bodies])
+        count, columns = len(bodies), [bodies]
+        return RequestChunk(self.endpoint, self.model, self._estimate, number, count, b"%b", columns, self._expected)
 
 
 class _Role(Enum):
@@ -200,7 +204,7 @@ class _Role(Enum):
     FREE = "another"
 
 
-_DECIDING = ESTIMATED_MEMBERS - LISTABLE_MEMBERS | {"model", "stream"}
+_DECIDING = ESTIMATED_MEMBERS - LISTABLE_MEMBERS | {"model", "stream", "reasoning", "reasoning_effort"}
 """The members of a body whose texts or numbers decide where it goes, or what it takes."""
 
 

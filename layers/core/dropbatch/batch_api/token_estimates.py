@@ -1,0 +1,322 @@
+"""Estimates of the tokens of a request: those of its prompt beside a quarter of its bytes, and those of its answers.
+
+For a recipe the estimate is made once, for a ready request from the members that matter. What differs from row to row
+is texts, and a quarter of a request's bytes counts them. The rest of its bytes, the names and settings around the
+texts, is taken off again, because a model does not read it.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from dropbatch.batch_api.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MODERATIONS, RESPONSES, endpoint_at
+from dropbatch.batch_api.estimates import BYTES_PER_TOKEN, MAX_ANSWERS
+from dropbatch.batch_api.media_tokens import audio_tokens, file_tokens, image_tokens
+from dropbatch.batch_api.models import family_of
+from dropbatch.batch_api.schema_sizes import schema_size
+from dropbatch.domain.quotes import FILE, IMAGE, LOW_CAP, MIN_REASONING_CAP, NONE, SCHEMA, TOOLS, TYPICAL, Tokens
+
+MESSAGE_TOKENS, REQUEST_TOKENS = 4, 3
+"""The tokens around a message, and around all of them."""
+
+TYPICAL_ANSWER = Tokens(20, 200, 1_000)
+"""The tokens of an answer of which nothing says how long it is: a paragraph or two."""
+
+DEFAULT_COMPLETION_TOKENS = 16
+"""The cap of `/v1/completions` if a request gives none."""
+
+IMAGE_TOKENS: Final = {"low": 272, "medium": 1_056, "high": 4_160}
+"""The tokens of a square image that is made, by its quality; a longer one takes half as many more."""
+
+REASONING: Final = {
+    "none": Tokens(0, 0, 0),
+    "minimal": Tokens(0, 8, 64),
+    "low": Tokens(16, 128, 512),
+    "medium": Tokens(64, 512, 2_048),
+    "high": Tokens(256, 2_048, 8_192),
+    "xhigh": Tokens(512, 4_096, 16_384),
+    "max": Tokens(1_024, 8_192, 32_768),
+}
+"""The tokens with which a model reasons before it answers, by effort. Models decide it by themselves, and by the
+question: the bounds are for the average of a job's rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEstimate:
+    """The tokens of a request: `more_input` is what its prompt has beside a quarter of its bytes, and may be negative.
+
+    `form` is a hash of what decides the form of its answers, `basis` where their estimate comes from.
+    """
+
+    more_input: Tokens
+    output: Tokens
+    basis: str = NONE
+    form: str = ""
+    notes: frozenset[str] = frozenset()
+
+    @property
+    def has_media(self) -> bool:
+        """True if its bytes may be those of images, files or sounds: a row of the same form may have others."""
+        return not self.notes.isdisjoint((IMAGE, FILE))
+
+
+@dataclass(slots=True)
+class ExpectedTokens:
+    """The sum of the estimates of requests to one model. The output has the notes and the form of the first."""
+
+    tokens: int = 0  # a quarter of their bytes
+    more_input: Tokens = field(default_factory=Tokens)
+    output: Tokens = field(default_factory=Tokens)
+    basis: str = ""
+    form: str = ""
+    notes: set[str] = field(default_factory=set)
+
+    def add(self, estimate: TokenEstimate, tokens: int, requests: int = 1) -> None:
+        """Add requests that have the same estimate. `tokens` are a quarter of their bytes."""
+        self.tokens += tokens
+        self.more_input.add(estimate.more_input, requests)
+        self.output.add(estimate.output, requests)
+        if estimate.notes:
+            self.notes |= estimate.notes
+        if not self.basis or estimate.basis == TYPICAL:
+            self.basis = estimate.basis
+        self.form = self.form or estimate.form
+
+    def take(self, requests: int, of: int, tokens: int) -> "ExpectedTokens":
+        """Remove the share of some of the requests, whose bytes make `tokens`, and return it."""
+        taken = replace(
+            self,
+            tokens=tokens,
+            more_input=self.more_input.take(requests, of),
+            output=self.output.take(requests, of),
+            notes=set(self.notes),
+        )
+        self.tokens -= tokens
+        return taken
+
+    @property
+    def input(self) -> Tokens:
+        """The estimated tokens of all prompts."""
+        more = self.more_input
+        return Tokens(*(max(0, self.tokens + each) for each in (more.low, more.likely, more.high)))
+
+
+class _Members(msgspec.Struct):
+    """The members of a body that the estimate depends on. Their types are the sender's business."""
+
+    messages: msgspec.Raw = msgspec.Raw(b"null")
+    input: msgspec.Raw = msgspec.Raw(b"null")
+    instructions: msgspec.Raw = msgspec.Raw(b"null")
+    prompt: msgspec.Raw = msgspec.Raw(b"null")
+    tools: msgspec.Raw = msgspec.Raw(b"null")
+    response_format: msgspec.Raw = msgspec.Raw(b"null")
+    text: msgspec.Raw = msgspec.Raw(b"null")
+    reasoning: Any = None
+    reasoning_effort: Any = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    max_output_tokens: Any = None
+    n: Any = None
+    size: Any = None
+    quality: Any = None
+
+
+class _Part(msgspec.Struct):
+    """The members of a message, or of a part of its content."""
+
+    type: Any = None
+    role: Any = None
+    content: msgspec.Raw = msgspec.Raw(b"null")
+    text: msgspec.Raw = msgspec.Raw(b"null")
+    detail: Any = None
+    image_url: Any = None
+    file: Any = None
+    file_data: Any = None
+    input_audio: Any = None
+
+
+ROW_MEMBERS: Final = frozenset({"messages", "input", "instructions", "prompt"})
+"""The members that count by their length. If a row decides another one of `TOKEN_MEMBERS`, its request has an estimate
+of its own."""
+
+TOKEN_MEMBERS: Final = frozenset(_Members.__struct_fields__)
+"""The names of the members of a body that the estimate depends on."""
+
+_members = msgspec.json.Decoder(_Members)
+_part = msgspec.json.Decoder(_Part)
+_list = msgspec.json.Decoder(list[msgspec.Raw])
+
+_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def estimate_tokens(endpoint: str, model: str, body: bytes) -> TokenEstimate:
+    """Return the estimate of a request with this body; one that cannot be read counts as its bytes say."""
+    try:
+        members = _members.decode(body)
+        prompt = _Prompt(model)
+        for raw in (members.messages, members.input, members.instructions, members.prompt):
+            prompt.read(bytes(raw))
+    except _ERRORS:
+        members, prompt = _Members(), _Prompt(model)
+        prompt.bytes = len(body)
+    form = bytes(members.response_format) if endpoint == CHAT else bytes(members.text)
+    output, basis, notes = _output(endpoint, model, members, form)
+    tools = bytes(members.tools)
+    has_tools = tools not in (b"null", b"[]")
+    shape = _shape(form)
+    text = prompt.bytes + shape.bytes + (len(tools) if has_tools else 0)
+    is_conversation = endpoint_at(endpoint).is_conversation
+    around = MESSAGE_TOKENS * max(1, prompt.messages) + REQUEST_TOKENS if is_conversation else 0
+    more = Tokens(*([around - (len(body) - text) // BYTES_PER_TOKEN] * 3))
+    more.add(prompt.media)
+    if has_tools and _is_charged(tools):
+        notes = notes | {TOOLS}
+    return TokenEstimate(more, output, basis, _hash(endpoint, shape.schema), notes | prompt.notes)
+
+
+class _Prompt:
+    """The bytes of the texts of a prompt, its messages, and the tokens of what is not text."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self.bytes = 0
+        self.messages = 0
+        self.media = Tokens()
+        self.notes: frozenset[str] = frozenset()
+
+    def read(self, raw: bytes) -> None:
+        """Add a text, a message, a part of one, or a list of these."""
+        first = raw[:1]
+        if first == b'"':
+            self.bytes += len(raw) - 2
+        elif first == b"[":
+            for item in _list.decode(raw):
+                self.read(bytes(item))
+        elif first == b"{":
+            self._read_object(raw)
+        elif raw != b"null":
+            self.bytes += BYTES_PER_TOKEN  # a token in place of a text
+
+    def _read_object(self, raw: bytes) -> None:
+        part = _part.decode(raw)
+        kind = part.type
+        if part.role is not None or kind == "message":
+            self.messages += 1
+            self.read(bytes(part.content))
+        elif isinstance(kind, str) and kind.endswith("text"):
+            self.read(bytes(part.text))
+        elif kind in ("image_url", "input_image"):
+            detail = part.image_url.get("detail") if isinstance(part.image_url, dict) else part.detail
+            self._add(image_tokens(self._model, detail), IMAGE)
+        elif kind in ("file", "input_file"):
+            data = part.file.get("file_data") if isinstance(part.file, dict) else part.file_data
+            self._add(file_tokens(len(data) if isinstance(data, str) else 0), FILE)
+        elif kind == "input_audio" and isinstance(part.input_audio, dict):
+            data = part.input_audio.get("data")
+            self._add(audio_tokens(len(data) if isinstance(data, str) else 0, part.input_audio.get("format")), FILE)
+        else:
+            self.bytes += len(raw)  # a call of a tool, or its result
+
+    def _add(self, tokens: Tokens, note: str) -> None:
+        self.media.add(tokens)
+        self.notes |= {note}
+
+
+def _output(endpoint: str, model: str, members: _Members, form: bytes) -> tuple[Tokens, str, frozenset[str]]:
+    """Return the tokens of all answers to a request, the basis of that, and notes."""
+    if endpoint in (EMBEDDINGS, MODERATIONS):
+        return Tokens(), NONE, frozenset()
+    answers = min(_count(members.n) or 1, MAX_ANSWERS)
+    total = Tokens()
+    if endpoint in IMAGES:
+        total.add(_image(members), answers)
+        return total, NONE, frozenset()
+    said, basis, notes = _shape(form).said, SCHEMA, frozenset[str]()
+    if said is None:
+        said, basis = TYPICAL_ANSWER, TYPICAL
+    caps = (members.max_completion_tokens, members.max_output_tokens, members.max_tokens)
+    cap = next((count for count in map(_count, caps) if count), 0)
+    if endpoint == COMPLETIONS:
+        cap = cap or DEFAULT_COMPLETION_TOKENS
+        answers *= max(1, len(list(_texts(bytes(members.prompt)))))
+    effort = _effort(model, members) if endpoint in (CHAT, RESPONSES) else None
+    each = Tokens(said.low, said.likely, said.high)
+    each.add(REASONING.get(effort or "none", REASONING["medium"]))
+    if cap:
+        each = Tokens(min(each.low, cap), min(each.likely, cap), min(each.high, cap))
+        if cap < MIN_REASONING_CAP and effort not in (None, "none", "minimal"):
+            notes = frozenset({LOW_CAP})
+    total.add(each, answers)
+    return total, basis, notes
+
+
+def _effort(model: str, members: _Members) -> str | None:
+    """Return the effort with which a model reasons; None for one that does not, or of which that is not known."""
+    nested = members.reasoning.get("effort") if isinstance(members.reasoning, dict) else None
+    given = members.reasoning_effort or nested
+    family = family_of(model)
+    if isinstance(given, str) and (family is None or family.reasons):
+        return given
+    return family.effort if family is not None and family.reasons else None
+
+
+def _image(members: _Members) -> Tokens:
+    square = IMAGE_TOKENS.get(members.quality) if isinstance(members.quality, str) else None
+    if square is None:
+        return Tokens(IMAGE_TOKENS["low"], IMAGE_TOKENS["medium"], IMAGE_TOKENS["high"] * 3 // 2)
+    return Tokens(square, square, square * 3 // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What a request says of the form of its answers: the bytes of the schema, and the tokens of JSON that fits it."""
+
+    bytes: int
+    said: Tokens | None
+    schema: str
+
+
+@lru_cache(maxsize=256)
+def _shape(form: bytes) -> _Shape:
+    """Return the shape that a `response_format` or a `text` asks for."""
+    try:
+        members = orjson.loads(form)
+    except orjson.JSONDecodeError:
+        members = None
+    wanted = members.get("format", members) if isinstance(members, dict) else None
+    wanted = wanted.get("json_schema", wanted) if isinstance(wanted, dict) else None
+    schema = wanted.get("schema") if isinstance(wanted, dict) else None
+    if not isinstance(schema, dict):
+        return _Shape(0, None, "")
+    written = orjson.dumps(schema)
+    said = Tokens(*(max(1, round(size / BYTES_PER_TOKEN)) for size in schema_size(schema)))
+    return _Shape(len(written), said, written.decode())
+
+
+@lru_cache(maxsize=256)
+def _hash(endpoint: str, schema: str) -> str:
+    return hashlib.sha256(f"{endpoint}\n{schema}".encode()).hexdigest()[:16]
+
+
+def _is_charged(tools: bytes) -> bool:
+    """Return whether a list of tools has others than functions, which OpenAI does not charge for."""
+    try:
+        kinds = [_part.decode(tool).type for tool in _list.decode(tools)]
+    except _ERRORS:
+        return False
+    return any(kind not in ("function", "custom") for kind in kinds)
+
+
+def _texts(raw: bytes) -> Iterator[bytes]:
+    """Yield the texts, or lists of tokens, of a list of these."""
+    if raw.startswith(b"["):
+        yield from (bytes(item) for item in _list.decode(raw) if bytes(item)[:1] in (b'"', b"["))
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -1,0 +1,96 @@
+"""Spending: the money that a job, and a month, has spent, and has committed to batches at OpenAI.
+
+A batch reserves its price, at its high estimate, before it is created. When it is closed, the reservation becomes what
+was really paid. Each of the two is one write of all items concerned, so that money is counted once, whichever process
+is killed.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+
+from dropbatch.domain.items import Item
+
+NOTHING = Decimal(0)
+
+
+@dataclass(slots=True, kw_only=True)
+class Spending(Item):
+    """Money in US dollars: `spent` is what closed batches cost, `committed` what open ones may cost."""
+
+    spent: Decimal = NOTHING
+    committed: Decimal = NOTHING
+
+    def commit(self, usd: Decimal) -> None:
+        self.committed += usd
+
+    def settle(self, reserved: Decimal, paid: Decimal) -> None:
+        """Replace a reservation by what was paid."""
+        self.committed = max(NOTHING, self.committed - reserved)
+        self.spent += paid
+
+
+class Fit(Enum):
+    """How the price of a batch fits a limit."""
+
+    FITS = "fits"
+    WAITS = "waits"  # other batches are at OpenAI: it may fit once they have cost less than they might
+    EXCEEDS = "exceeds"
+
+
+def fit(spending: Spending, limit: Decimal | None, likely: Decimal, high: Decimal) -> Fit:
+    """Return how a batch of this price fits a limit.
+
+    It fits if even the most that it may cost does. A lone batch also goes if what it likely costs fits: otherwise, an
+    estimate that is careful would keep a job from starting that was accepted. So a limit is never passed by more than
+    one batch.
+    """
+    if limit is None or spending.spent + spending.committed + high <= limit:
+        return Fit.FITS
+    if spending.committed:
+        return Fit.WAITS
+    return Fit.FITS if spending.spent + likely <= limit else Fit.EXCEEDS
+
+
+@dataclass(slots=True, kw_only=True)
+class JobSpending(Spending):
+    """The spending of a job."""
+
+    job_id: str
+
+
+@dataclass(slots=True, kw_only=True)
+class MonthSpending(Spending):
+    """The spending of a month. A batch belongs to the month in which it reserved its price.
+
+    `standard` is what the same work would have cost without the Batch API. `unpriced` requests have no known price.
+    """
+
+    month: str  # in UTC: 2026-11
+    standard: Decimal = NOTHING
+    unpriced: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a job stands to its limits, in US dollars. A limit is None if nobody has set one."""
+
+    spent: Decimal  # by the job so far
+    likely: Decimal | None  # what all of it likely costs in the end; None if no price is known
+    limit: Decimal | None  # of the job
+    month: str
+    month_spent: Decimal  # by all jobs, with what their open batches may cost
+    month_limit: Decimal | None
+
+
+@dataclass(slots=True, kw_only=True)
+class MonthTotal(Item):
+    """The sum of a month's batches of one folder, model or recipe: requests and US dollars."""
+
+    month: str
+    kind: str  # "folder", "model" or "recipe"
+    name: str
+    requests: int = 0
+    paid: Decimal = NOTHING
+    standard: Decimal = NOTHING
+    unpriced: int = 0

@@ -1,0 +1,176 @@
+"""Keeps jobs within their limits of money: prices are reserved before batches are created, and settled at their end.
+
+The reservation of a batch is one write of the batch, its job's spending and its month's, and so is its settlement. Of
+two jobs that want the last dollars of a month, one loses, and reads again. A batch that is closed and not settled stays
+in the index of open batches, so that the poll settles it if the process that closed it was killed.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.errors import StaleItemError
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.spending import NOTHING, Fit, MonthTotal, Standing, fit
+from dropbatch.domain.states import CLOSED, HeldReason, JobState
+from dropbatch.storage.context import Context
+
+APPROVED_FACTOR = Decimal("1.2")
+"""How much dearer a job may become than the amount that was approved."""
+
+
+def month_of(now: int) -> str:
+    """Return the month of a time, in UTC: `2026-11`."""
+    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m")
+
+
+def job_limit(context: Context, job: Job) -> Decimal | None:
+    """Return how many US dollars a job may cost; None if nobody has set a limit."""
+    if job.approved:
+        return None if job.approved_usd is None else job.approved_usd * APPROVED_FACTOR
+    of_canary = job.canary.max_usd if job.canary is not None and job.awaits_canary else None
+    limits = [limit for limit in (job.budget_usd, context.max_job_usd, of_canary) if limit is not None]
+    return min(limits, default=None)
+
+
+def month_limit(context: Context, job: Job) -> Decimal | None:
+    """Return how many US dollars a month may cost; None if nobody has set a limit, or the job is approved anyway."""
+    return None if job.approved else context.max_month_usd
+
+
+def find_limit(context: Context, job: Job, batch: Batch) -> tuple[Fit, HeldReason]:
+    """Return whether a batch may be created now, and the limit that it would pass if not."""
+    if batch.reserved_usd is not None or batch.high_usd is None:
+        return Fit.FITS, HeldReason.COST
+    likely, high = batch.likely_usd or NOTHING, batch.high_usd
+    limit = job_limit(context, job)
+    if limit is not None:
+        found = fit(context.repository.job_spending(job.id), limit, likely, high)
+        if found is not Fit.FITS:
+            return found, HeldReason.COST
+    limit = month_limit(context, job)
+    if limit is None:
+        return Fit.FITS, HeldReason.MONTH
+    month = context.repository.month_spending(month_of(context.now()))
+    return fit(month, limit, likely, high), HeldReason.MONTH
+
+
+def reserve(context: Context, job: Job, batch: Batch) -> bool:
+    """Save a batch whose create is about to begin, and reserve its price; False if it no longer fits its limits.
+
+    Raise StaleItemError if another process has moved the batch.
+    """
+    if batch.reserved_usd is not None:  # of a create that was in doubt, and certainly does not exist
+        context.repository.save(batch)
+        return True
+    while True:
+        month = context.repository.month_spending(month_of(context.now()))
+        spending = context.repository.job_spending(job.id)
+        price = batch.high_usd or NOTHING
+        if batch.high_usd is not None:
+            likely = batch.likely_usd or NOTHING
+            limits = ((spending, job_limit(context, job)), (month, month_limit(context, job)))
+            if any(fit(spent, limit, likely, price) is not Fit.FITS for spent, limit in limits):
+                return False
+        spending.expires_at = batch.expires_at
+        spending.committed += price
+        month.committed += price
+        batch.reserved_usd, batch.reserved_month = price, month.month
+        try:
+            context.repository.save_all([batch, spending, month])
+        except StaleItemError:
+            batch.reserved_usd, batch.reserved_month = None, ""
+            _check_unmoved(context, batch)
+        else:
+            return True
+
+
+def release(context: Context, batch: Batch) -> None:
+    """Give the reserved price of a batch back, which OpenAI has refused, and save the batch.
+
+    Raise StaleItemError if another process has moved the batch.
+    """
+    while batch.reserved_usd is not None:
+        reserved, name = batch.reserved_usd, batch.reserved_month
+        month, spending = context.repository.month_spending(name), context.repository.job_spending(batch.job_id)
+        for each in (month, spending):
+            each.settle(reserved, NOTHING)
+        batch.reserved_usd, batch.reserved_month = None, ""
+        try:
+            context.repository.save_all([batch, spending, month])
+        except StaleItemError:
+            batch.reserved_usd, batch.reserved_month = reserved, name
+            _check_unmoved(context, batch)
+
+
+def settle(context: Context, batch: Batch) -> None:
+    """Count what a closed batch has cost, once, among what its job, its month and the month's totals have spent."""
+    current: Batch | None = batch
+    while current is not None and current.owes_settlement:
+        job = context.repository.job(current.job_id)
+        name = current.reserved_month or month_of(context.now())
+        month, spending = context.repository.month_spending(name), context.repository.job_spending(current.job_id)
+        reserved, paid = current.reserved_usd or NOTHING, current.paid
+        standard = current.standard_usd or NOTHING
+        for each in (month, spending):
+            each.settle(reserved, paid)
+        month.standard += standard
+        month.unpriced += current.unpriced
+        spending.expires_at = current.expires_at
+        totals = [context.repository.month_total(name, *place) for place in _places(job, current)]
+        for total in totals:
+            _add(total, current)
+        current.is_settled = True
+        try:
+            context.repository.save_all([current, spending, month, *totals])
+        except StaleItemError:
+            current = context.repository.reload(current)
+            continue
+        if paid or standard:
+            context.observer.metric("CostUSD", float(paid))
+            context.observer.metric("SavedUSD", float(standard - paid))
+
+
+def settle_all(context: Context, batches: Sequence[Batch]) -> None:
+    """Settle the closed batches among these."""
+    for batch in batches:
+        settle(context, batch)
+
+
+def standing(context: Context, job: Job) -> Standing:
+    """Return how a job stands to its limits: before its first batch, as it is quoted, and later as it has come."""
+    spent = context.repository.job_spending(job.id).spent
+    if job.state is JobState.BUILDING:
+        likely = job.quote.price.likely if job.quote is not None and job.quote.price is not None else None
+    else:
+        prices = [batch.likely_usd for batch in context.repository.batches(job.id) if batch.state not in CLOSED]
+        known = [price for price in prices if price is not None]
+        likely = sum(known, spent) if len(known) == len(prices) else None
+    month = context.repository.month_spending(month_of(context.now()))
+    return Standing(
+        spent, likely, job_limit(context, job), month.month, month.spent + month.committed, context.max_month_usd
+    )
+
+
+def _check_unmoved(context: Context, batch: Batch) -> None:
+    """Raise StaleItemError if another process has moved a batch: then it was not the money that others changed."""
+    current = context.repository.reload(batch)
+    if current is None or current.rev != batch.rev:
+        raise StaleItemError
+
+
+def _places(job: Job | None, batch: Batch) -> list[tuple[str, str]]:
+    """Return the kind and the name of each total that a batch belongs to."""
+    places = [("model", batch.model)]
+    if job is not None:
+        places.append(("folder", job.drop.folder))
+        places += [("recipe", job.recipe_path)] if job.recipe_path is not None else []
+    return places
+
+
+def _add(total: MonthTotal, batch: Batch) -> None:
+    total.requests += batch.requests
+    total.paid += batch.paid
+    total.standard += batch.standard_usd or NOTHING
+    total.unpriced += batch.unpriced

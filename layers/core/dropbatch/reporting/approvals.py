@@ -1,0 +1,138 @@
+"""The question for an approval: why a job waits for one, what it would cost, and which marker answers it."""
+
+from decimal import Decimal
+from typing import Any
+
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.spending import NOTHING, Standing
+from dropbatch.domain.states import HeldReason
+from dropbatch.reporting.event_members import CANARY_PAGE_NAME, results_prefix
+from dropbatch.reporting.phrases import counted, dollars, marker_command, money
+from dropbatch.reporting.row_limit import rows_in_short, rows_taken
+from dropbatch.storage.context import Context
+
+OLDER_VERSION = (
+    "Another version of the file has come since, and a marker beside the file is for that one. To have this version's "
+    "rows answered, drop them under another name."
+)
+
+_NOTHING_SENT = "Nothing was sent to OpenAI, and nothing is billed."
+
+
+def approval_verdict(job: Job, reason: HeldReason) -> str:
+    """Return the end of the subject."""
+    if reason is HeldReason.CANARY:
+        return "waits for your approval, see the first answers"
+    if reason is HeldReason.REPEATED:
+        return "waits for your approval, answered before"
+    return f"waits for your approval, {rows_in_short(job)}"
+
+
+def approval_reason(context: Context, job: Job, reason: HeldReason, money_: Standing) -> str:
+    """Say why a job waits for an approval, and what of it was sent."""
+    name = job.drop.name
+    match reason:
+        case HeldReason.CANARY:
+            return _canary(context, job, money_)
+        case HeldReason.REQUESTED:
+            return f"{name} waits: it asks {rows_taken(job)}, and its recipe says `hold: true`. {_NOTHING_SENT}"
+        case HeldReason.COST:
+            return f"{name} waits: {_cost(money_)}, and more than {_limit(job, money_)} {_sent(money_)}"
+        case HeldReason.MONTH:
+            left = max(NOTHING, (money_.month_limit or NOTHING) - money_.month_spent)
+            return (
+                f"{name} waits: {_cost(money_)}, and {money(left)} is left for {money_.month} of the "
+                f"{money(money_.month_limit or NOTHING)} that all jobs may cost in a month (the stack's parameter "
+                f"MaxMonthlyCost). {_sent(money_)}"
+            )
+        case HeldReason.UNPRICED:
+            models = job.quote.unpriced_models if job.quote is not None else []
+            unknown = f"the model {', '.join(models)}" if models else "its model"
+            return (
+                f"{name} waits: no price is known for {unknown}, and {_any_limit(job, money_)} limits what a job may "
+                f"cost. To have it compared with the price, write the key `prices` into the recipe. {_NOTHING_SENT}"
+            )
+        case HeldReason.SIZE:
+            return (
+                f"{name} waits: it asks {rows_taken(job)}, no price is known, and so many rows may be a mistake. "
+                f"{_NOTHING_SENT}"
+            )
+    raise AssertionError(f"no approval ends a hold for {reason}")
+
+
+def approval_lines(job: Job, what: str, *, is_older: bool, spent: Decimal = NOTHING) -> list[str]:
+    """Say how to approve a job, or to drop it; for an older version of a file, no marker can."""
+    end = "To end it with what it has" if spent else "To drop it"
+    commands = [
+        f"To have it {what}: {marker_command(job.drop, 'approve')}",
+        f"{end}: {marker_command(job.drop, 'cancel')}",
+    ]
+    then = "it ends after 14 days with what it has" if spent else "it is cancelled after 14 days"
+    return [*([OLDER_VERSION] if is_older else commands), f"Without an approval {then}."]
+
+
+def approval_members(money_: Standing) -> dict[str, Any]:
+    """Return the members of the event: dollars spent, asked for, and allowed; null if not known, or not limited."""
+    return {
+        "spent": dollars(money_.spent),
+        "asked": _dollars(money_.likely),
+        "limit": _dollars(money_.limit),
+        "month": {
+            "name": money_.month,
+            "spent": dollars(money_.month_spent),
+            "limit": _dollars(money_.month_limit),
+        },
+    }
+
+
+def _dollars(usd: Decimal | None) -> float | None:
+    return None if usd is None else dollars(usd)
+
+
+def _cost(money_: Standing) -> str:
+    likely = "more than is known" if money_.likely is None else f"about {money(money_.likely)}"
+    if not money_.spent:
+        return f"it will likely cost {likely}"
+    return f"it has cost {money(money_.spent)} so far, and all of it will likely cost {likely}"
+
+
+def _limit(job: Job, money_: Standing) -> str:
+    limit = money(money_.limit or NOTHING)
+    if job.approved:
+        return f"{limit} needs another approval (a fifth above the approved {money(job.approved_usd or NOTHING)})."
+    if job.budget_usd is not None and money_.limit == job.budget_usd:
+        return f"{limit} needs an approval (the recipe's `budget_usd`)."
+    if job.awaits_canary and job.canary is not None and money_.limit == job.canary.max_usd:
+        return f"{limit} for its first rows needs an approval (the `max_usd` of the recipe's `canary`)."
+    return f"{limit} needs an approval (the stack's parameter MaxJobCost)."
+
+
+def _any_limit(job: Job, money_: Standing) -> str:
+    if job.budget_usd is not None:
+        return "the recipe's `budget_usd`"
+    parameter = "MaxMonthlyCost" if money_.limit is None else "MaxJobCost"
+    return f"the stack's parameter {parameter}"
+
+
+def _sent(money_: Standing) -> str:
+    if not money_.spent:
+        return _NOTHING_SENT
+    return "The rows that were not sent yet wait, and the answers so far are kept."
+
+
+def _canary(context: Context, job: Job, money_: Standing) -> str:
+    canary = job.canary
+    if canary is None:
+        raise AssertionError(f"{job.id} has no canary")
+    page = f"s3://{context.buckets.results}/{results_prefix(job)}{CANARY_PAGE_NAME}"
+    text = (
+        f"{job.drop.name} waits: of the {counted(canary.asked, 'row')} that were sent first, {canary.ok:,} have a good "
+        f"answer, and they cost {money(money_.spent)}. "
+    )
+    if canary.ok < canary.min_ok * canary.asked:
+        text += f"The recipe's `canary` asks for at least {canary.min_ok:.0%} good answers."
+    elif canary.max_usd is not None and money_.spent > canary.max_usd:
+        text += f"The recipe's `canary` allows {money(canary.max_usd)} for them."
+    else:
+        text += "That is more for a row than was quoted at most."
+    return f"{text} The other rows were not sent. See the answers: {page}"

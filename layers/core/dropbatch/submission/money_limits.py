@@ -1,0 +1,49 @@
+"""Stops a job at its limits of money: it waits for the money of batches at OpenAI, or is held for an approval."""
+
+from collections.abc import Sequence
+
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.spending import Fit
+from dropbatch.domain.states import BatchState, JobState
+from dropbatch.jobs.hold import hold
+from dropbatch.jobs.spending import find_limit
+from dropbatch.storage.context import Context
+from dropbatch.submission.postpone import return_to_waiting
+
+
+def within_limits(context: Context, job: Job, batch: Batch) -> bool:
+    """Return whether a batch may be created now. If not, it returns to waiting, and its job waits or is held."""
+    found, reason = find_limit(context, job, batch)
+    if found is Fit.FITS:
+        return True
+    return_to_waiting(context, batch, due=True)
+    if found is Fit.WAITS:
+        context.repository.update(job, _await_money)
+    else:
+        hold(context, job, reason, str(reason))
+    return False
+
+
+def look_for_money(context: Context, job: Job, batches: Sequence[Batch]) -> Job:
+    """Let a job that waits for money try again, once its next batch fits or no other can give any back.
+
+    Return the job as it is then.
+    """
+    waiting = [batch for batch in batches if batch.state is BatchState.WAITING]
+    following = min(waiting, key=lambda batch: (batch.created_at, batch.sort_key), default=None)
+    if following is not None and find_limit(context, job, following)[0] is Fit.WAITS:
+        return job
+    return context.repository.update(job, _try_again) or job
+
+
+def _try_again(job: Job) -> bool:
+    was_waiting, job.awaits_money = job.awaits_money, False
+    return was_waiting
+
+
+def _await_money(job: Job) -> bool:
+    if job.state is not JobState.RUNNING or job.awaits_money:
+        return False
+    job.awaits_money = True
+    return True
