@@ -248,9 +248,11 @@ def test_a_retry_and_a_rerun_are_checked_again(fake: Asked) -> None:
 
 
 def test_a_job_that_waits_for_an_approval_is_not_checked_again(fake: Asked) -> None:
-    fake.hold_above_rows = 2
     fake.at(SHUTDOWN - DAY)
-    assert dropped(fake, "gpt-5-mini", ticks=3) is JobState.HELD
+    fake.objects.drop("recipe.yaml", recipe("gpt-5-mini") + b"hold: true\n")
+    drop(fake, "a.csv", rows(3))
+    run(fake, ticks=3)
+    assert only_job(fake).state is JobState.HELD
     fake.clock.sleep(3600)
     drop(fake, "a.csv.approve", b"")
     run(fake)

@@ -93,8 +93,7 @@ def test_models_that_rows_name_get_notices(fake: FakeContext) -> None:
 
 
 def test_a_drop_that_waits_for_an_approval_gets_the_notice_before_it(fake: FakeContext) -> None:
-    fake.hold_above_rows = 1
-    fake.objects.drop("recipe.yaml", recipe("o1"))
+    fake.objects.drop("recipe.yaml", recipe("o1") + b"hold: true\n")
     drop(fake, "a.csv", b"text\na\nb\n")
     run(fake)
     notification = only_event(fake, "held")
