@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from local.openai_emulator.lengths import marked_text, words_for
 from local.openai_emulator.words import classify, is_spam, sentiment
 
 MAX_DEPTH = 5  # below it, recursive schemas take null, the empty array, the last alternative
@@ -212,7 +213,7 @@ class _Filler:
                     return candidate
         if known := _FORMATS.get(schema.get("format", "")):
             return known
-        text = f"emulated: {self._source.getrandbits(24):06x}"
+        text = marked_text(words_for(schema.get("description"), self._source), self._source)
         text = text.ljust(schema.get("minLength", 0), ".")
         return text[: schema["maxLength"]] if "maxLength" in schema else text
 

@@ -84,8 +84,8 @@ class FakeContext:
             limits=self.limits,
             token_limits=self.token_limits,
             secret_name="the-secret",
-            zone=self.zone,
             openai_base_url=self.openai_base_url,
+            zone=self.zone,
         )
 
 

@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.driving import drop, only_event, result_json, run
+from tests.driving import (
+    drop,
+    only_event,
+    result_json,
+    run,
+)
 from tests.fakes import FakeContext
 
 GONE = "OpenAI shut the model o1 down on 2026-10-23; write gpt-5.6-sol in its place."

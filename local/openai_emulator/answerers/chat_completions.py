@@ -5,6 +5,7 @@ from typing import Any
 
 from local.openai_emulator.answerers.function_calls import arguments_for, forced_function
 from local.openai_emulator.answerers.messages import check_messages, last_user_text, text_of
+from local.openai_emulator.answerers.prompt_tokens import extra_tokens
 from local.openai_emulator.answerers.request import REFUSAL, Answer, AnswerRequest, clip, count_tokens
 from local.openai_emulator.answerers.structured_output import requested_schema
 from local.openai_emulator.errors import ApiError, missing_parameter
@@ -43,7 +44,9 @@ def answer_chat_completion(request: AnswerRequest) -> Answer:
     choices = [_write_choice(request, options, index) for index in range(count)]
     hidden = sum(choice.hidden_tokens for choice in choices)
     tokens = Tokens(
-        input=sum(count_tokens(text_of(one.get("content"))) + 4 for one in messages) + 3,
+        input=sum(count_tokens(text_of(one.get("content"))) + 4 for one in messages)
+        + extra_tokens(request, schema, messages)
+        + 3,
         output=hidden + sum(count_tokens(choice.content) for choice in choices),
         reasoning=hidden,
     )

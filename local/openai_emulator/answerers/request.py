@@ -9,6 +9,7 @@ import orjson
 
 from local.openai_emulator.errors import ApiError, wrong_type
 from local.openai_emulator.faults import Spoiling
+from local.openai_emulator.lengths import ANSWER_TOKENS, MAX_SHARE, filler
 from local.openai_emulator.refusals import effort_of, kind_of
 from local.openai_emulator.schemas import fill
 from local.openai_emulator.store import Tokens
@@ -96,10 +97,12 @@ class AnswerRequest:
         """Write a text that says that it is emulated; each choice has another one."""
         if self.spoil == "empty":
             return ""
-        return (
-            f"emulated: answer {self.digest[:8]}{f'.{choice}' if choice else ''} to {len(about):,} characters. "
-            "No model was asked."
-        )
+        opening = f"emulated: answer {self.digest[:8]}{f'.{choice}' if choice else ''} to {len(about):,} characters."
+        source = random.Random(f"{self.digest}.{choice}")
+        tokens: float = source.randint(*ANSWER_TOKENS)
+        cap = self.token_cap("max_completion_tokens", "max_output_tokens", "max_tokens")
+        words = int(min(tokens, tokens if cap is None else cap * MAX_SHARE) * 0.8)  # a word has five bytes
+        return f"{opening} {filler(words, source)}. No model was asked."
 
     def structured(self, schema: object, about: str) -> str:
         """Write JSON that fits the schema."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from local.openai_emulator.answerers.function_calls import arguments_for, forced_function
 from local.openai_emulator.answerers.messages import check_messages, last_user_text, text_of
+from local.openai_emulator.answerers.prompt_tokens import extra_tokens
 from local.openai_emulator.answerers.request import REFUSAL, Answer, AnswerRequest, CutText, clip, count_tokens
 from local.openai_emulator.answerers.structured_output import requested_schema
 from local.openai_emulator.errors import missing_parameter, wrong_type
@@ -13,7 +14,7 @@ from local.openai_emulator.store import Tokens
 
 def answer_response(request: AnswerRequest) -> Answer:
     body = request.body
-    about, said = _read_input(body.get("input"))
+    about, said, items = _read_input(body.get("input"))
     is_json, schema = requested_schema(_text_format(body), "text.format", nested=False)
     cap = request.token_cap("max_output_tokens")
     function = forced_function(body)
@@ -38,21 +39,24 @@ def answer_response(request: AnswerRequest) -> Answer:
 
     instructions = body.get("instructions")
     tokens = Tokens(
-        input=count_tokens(said) + (count_tokens(instructions) if isinstance(instructions, str) else 0) + 7,
+        input=count_tokens(said)
+        + (count_tokens(instructions) if isinstance(instructions, str) else 0)
+        + extra_tokens(request, schema, items)
+        + 7,
         output=cut.hidden_tokens + count_tokens(content),
         reasoning=cut.hidden_tokens,
     )
     return Answer(200, _response(request, output, incomplete, cap, tokens), tokens)
 
 
-def _read_input(given: object) -> tuple[str, str]:
-    """Return the text that the request asks about, and all the text that counts as its input."""
+def _read_input(given: object) -> tuple[str, str, list[Any]]:
+    """Return the text that the request asks about, all the text that counts as its input, and the messages."""
     if given is None:
         raise missing_parameter("input")
     if isinstance(given, str):
-        return given, given
+        return given, given, []
     items = check_messages("input", given)
-    return last_user_text(items), "\n".join(text_of(item.get("content")) for item in items)
+    return last_user_text(items), "\n".join(text_of(item.get("content")) for item in items), items
 
 
 def _text_format(body: dict[str, Any]) -> Any:

@@ -9,7 +9,7 @@ Building requests takes 12 times as long without it and `recipes/fast_body`.
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 
-from dropbatch.batch_api.estimates import BYTES_PER_TOKEN, RequestEstimate
+from dropbatch.batch_api.estimates import RequestEstimate
 from dropbatch.batch_api.limits import Limits
 from dropbatch.batch_api.request import LINE, Request
 from dropbatch.batch_api.token_estimates import ExpectedTokens, TokenEstimate, estimate_tokens
@@ -55,8 +55,8 @@ class RequestChunk:
         if self.expected is not None:
             total.add(self.expected, sum(tokens), len(tokens))
             return
-        for body in self.bodies()[start : start + len(tokens)]:
-            total.add(estimate_tokens(self.endpoint, self.model, body), len(body) // BYTES_PER_TOKEN)
+        for body, each in zip(self.bodies()[start : start + len(tokens)], tokens, strict=True):
+            total.add(estimate_tokens(self.endpoint, self.model, body, self.estimate.unread_bytes), each)
 
     def fits(self, limits: Limits) -> bool:
         """Return whether each request may be sent: no line and no list of inputs is too long."""

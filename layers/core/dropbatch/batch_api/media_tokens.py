@@ -6,6 +6,7 @@ largest that its model reads. Of a file, its length in base64 says how many page
 Checked 2026-11-27 against OpenAI's guide on images and vision.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from dropbatch.batch_api.models import base_of
@@ -61,7 +62,8 @@ BASE64_BYTES_PER_AUDIO_TOKEN = {"mp3": 2_100, "wav": 6_400}
 """A token is a tenth of a second of sound."""
 
 
-def image_tokens(model: str, detail: Any) -> Tokens:
+@lru_cache(maxsize=64)
+def image_tokens(model: str, detail: str | None) -> Tokens:
     """Return the tokens of an image whose size is not known."""
     name = base_of(model)
     rule = next((rule for start, rule in _MODELS if name.startswith(start)), _NEWEST)

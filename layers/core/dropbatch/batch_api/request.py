@@ -62,7 +62,8 @@ class Request:
     def expected_tokens(self) -> TokenEstimate:
         """The tokens that its prompt and the answers to it are expected to have."""
         if self.expected is None:
-            self.expected = estimate_tokens(self.endpoint, self.model, self.body)
+            unread = self._estimated().unread_bytes
+            self.expected = estimate_tokens(self.endpoint, self.model, self.body, unread)
         return self.expected
 
     def _estimated(self) -> RequestEstimate:

@@ -45,7 +45,7 @@ _WORDS = "|".join(_VALUES)
 _COUNT = rf"(\d{{1,4}}|{_WORDS})(?:(?:\s+(?:or|to)\s+|\s*[-\u2013]\s*)(\d{{1,4}}|{_WORDS}))?"
 _LENGTH = re.compile(
     rf"(at most|up to|no more than|maximum of|max\.?|under|less than)?\s*\b{_COUNT}[ -]+(?:short |long )?"
-    r"(word|sentence|line|paragraph|character)s?\b",
+    r"(word|sentence|line|paragraph|character)s?(?![\w-])",
     re.IGNORECASE,
 )
 _UNITS = {"word": 1.0, "sentence": SENTENCE_WORDS, "line": SENTENCE_WORDS, "paragraph": 5 * SENTENCE_WORDS}

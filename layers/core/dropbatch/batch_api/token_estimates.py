@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from dropbatch.batch_api.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MODERATIONS, RESPONSES, endpoint_at
+from dropbatch.batch_api.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MODERATIONS, RESPONSES
 from dropbatch.batch_api.estimates import BYTES_PER_TOKEN, MAX_ANSWERS
 from dropbatch.batch_api.media_tokens import audio_tokens, file_tokens, image_tokens
 from dropbatch.batch_api.models import family_of
@@ -106,33 +106,56 @@ class ExpectedTokens:
         return Tokens(*(max(0, self.tokens + each) for each in (more.low, more.likely, more.high)))
 
 
-class _Members(msgspec.Struct):
+_ABSENT: Final = msgspec.Raw(b"null")
+
+
+class _Members(msgspec.Struct, gc=False):
     """The members of a body that the estimate depends on. Their types are the sender's business."""
 
-    messages: msgspec.Raw = msgspec.Raw(b"null")
-    input: msgspec.Raw = msgspec.Raw(b"null")
-    instructions: msgspec.Raw = msgspec.Raw(b"null")
-    prompt: msgspec.Raw = msgspec.Raw(b"null")
-    tools: msgspec.Raw = msgspec.Raw(b"null")
-    response_format: msgspec.Raw = msgspec.Raw(b"null")
-    text: msgspec.Raw = msgspec.Raw(b"null")
-    reasoning: Any = None
-    reasoning_effort: Any = None
-    max_tokens: Any = None
-    max_completion_tokens: Any = None
-    max_output_tokens: Any = None
-    n: Any = None
-    size: Any = None
-    quality: Any = None
+    messages: msgspec.Raw = _ABSENT
+    input: msgspec.Raw = _ABSENT
+    instructions: msgspec.Raw = _ABSENT
+    prompt: msgspec.Raw = _ABSENT
+    tools: msgspec.Raw = _ABSENT
+    response_format: msgspec.Raw = _ABSENT
+    text: msgspec.Raw = _ABSENT
+    reasoning: msgspec.Raw = _ABSENT
+    reasoning_effort: msgspec.Raw = _ABSENT
+    max_tokens: msgspec.Raw = _ABSENT
+    max_completion_tokens: msgspec.Raw = _ABSENT
+    max_output_tokens: msgspec.Raw = _ABSENT
+    n: msgspec.Raw = _ABSENT
+    quality: msgspec.Raw = _ABSENT
+
+    @property
+    def prompts(self) -> tuple[bytes, ...]:
+        """The members that hold what the model reads."""
+        return bytes(self.messages), bytes(self.input), bytes(self.instructions), bytes(self.prompt)
+
+    @property
+    def settings(self) -> tuple[bytes, ...]:
+        """The members that are the same for most requests of a job, in the order of `_Settings`."""
+        return tuple(
+            map(
+                bytes,
+                (
+                    *(self.tools, self.response_format, self.text, self.reasoning, self.reasoning_effort),
+                    *(self.max_completion_tokens, self.max_output_tokens, self.max_tokens, self.n, self.quality),
+                ),
+            )
+        )
 
 
-class _Part(msgspec.Struct):
+class _Part(msgspec.Struct, gc=False):
     """The members of a message, or of a part of its content."""
 
     type: Any = None
     role: Any = None
-    content: msgspec.Raw = msgspec.Raw(b"null")
-    text: msgspec.Raw = msgspec.Raw(b"null")
+    content: msgspec.Raw = _ABSENT
+    text: msgspec.Raw = _ABSENT
+    tool_calls: msgspec.Raw = _ABSENT
+    arguments: msgspec.Raw = _ABSENT
+    output: msgspec.Raw = _ABSENT
     detail: Any = None
     image_url: Any = None
     file: Any = None
@@ -149,44 +172,49 @@ TOKEN_MEMBERS: Final = frozenset(_Members.__struct_fields__)
 
 _members = msgspec.json.Decoder(_Members)
 _part = msgspec.json.Decoder(_Part)
+_part_list = msgspec.json.Decoder(list[_Part])
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 
 _ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def estimate_tokens(endpoint: str, model: str, body: bytes) -> TokenEstimate:
-    """Return the estimate of a request with this body; one that cannot be read counts as its bytes say."""
+def estimate_tokens(endpoint: str, model: str, body: bytes, unread_bytes: int = 0) -> TokenEstimate:
+    """Return the estimate of a request with this body; one that cannot be read counts as its bytes say.
+
+    `unread_bytes` of the body do not count in the quarter of its bytes.
+    """
+    prompt = _Prompt(model)
     try:
         members = _members.decode(body)
-        prompt = _Prompt(model)
-        for raw in (members.messages, members.input, members.instructions, members.prompt):
-            prompt.read(bytes(raw))
+        for raw in members.prompts:
+            prompt.read(raw)
     except _ERRORS:
         members, prompt = _Members(), _Prompt(model)
         prompt.bytes = len(body)
-    form = bytes(members.response_format) if endpoint == CHAT else bytes(members.text)
-    output, basis, notes = _output(endpoint, model, members, form)
-    tools = bytes(members.tools)
-    has_tools = tools not in (b"null", b"[]")
-    shape = _shape(form)
-    text = prompt.bytes + shape.bytes + (len(tools) if has_tools else 0)
-    is_conversation = endpoint_at(endpoint).is_conversation
-    around = MESSAGE_TOKENS * max(1, prompt.messages) + REQUEST_TOKENS if is_conversation else 0
-    more = Tokens(*([around - (len(body) - text) // BYTES_PER_TOKEN] * 3))
-    more.add(prompt.media)
-    if has_tools and _is_charged(tools):
-        notes = notes | {TOOLS}
-    return TokenEstimate(more, output, basis, _hash(endpoint, shape.schema), notes | prompt.notes)
+    said = _said(endpoint, model, members.settings)
+    around = 0
+    if endpoint in (CHAT, RESPONSES):
+        around = MESSAGE_TOKENS * max(1, prompt.messages) + REQUEST_TOKENS
+    more = around - (len(body) - unread_bytes - prompt.bytes - said.bytes) // BYTES_PER_TOKEN
+    low, likely, high = prompt.media
+    output = said.output
+    if endpoint == COMPLETIONS:
+        inputs = max(1, len(list(_texts(bytes(members.prompt)))))
+        output = Tokens(output.low * inputs, output.likely * inputs, output.high * inputs)
+    notes = said.notes | prompt.notes if prompt.notes else said.notes
+    return TokenEstimate(Tokens(more + low, more + likely, more + high), output, said.basis, said.form, notes)
 
 
 class _Prompt:
     """The bytes of the texts of a prompt, its messages, and the tokens of what is not text."""
 
+    __slots__ = ("_model", "bytes", "media", "messages", "notes")
+
     def __init__(self, model: str) -> None:
         self._model = model
         self.bytes = 0
         self.messages = 0
-        self.media = Tokens()
+        self.media = (0, 0, 0)
         self.notes: frozenset[str] = frozenset()
 
     def read(self, raw: bytes) -> None:
@@ -194,25 +222,34 @@ class _Prompt:
         first = raw[:1]
         if first == b'"':
             self.bytes += len(raw) - 2
-        elif first == b"[":
-            for item in _list.decode(raw):
-                self.read(bytes(item))
         elif first == b"{":
-            self._read_object(raw)
+            self._read_part(_part.decode(raw))
+        elif first == b"[":
+            self._read_list(raw)
         elif raw != b"null":
             self.bytes += BYTES_PER_TOKEN  # a token in place of a text
 
-    def _read_object(self, raw: bytes) -> None:
-        part = _part.decode(raw)
+    def _read_list(self, raw: bytes) -> None:
+        try:
+            parts = _part_list.decode(raw)
+        except msgspec.ValidationError:  # not all are objects
+            for item in _list.decode(raw):
+                self.read(bytes(item))
+            return
+        for part in parts:
+            self._read_part(part)
+
+    def _read_part(self, part: _Part) -> None:
         kind = part.type
         if part.role is not None or kind == "message":
             self.messages += 1
             self.read(bytes(part.content))
+            self._read_call(part)
         elif isinstance(kind, str) and kind.endswith("text"):
             self.read(bytes(part.text))
         elif kind in ("image_url", "input_image"):
             detail = part.image_url.get("detail") if isinstance(part.image_url, dict) else part.detail
-            self._add(image_tokens(self._model, detail), IMAGE)
+            self._add(image_tokens(self._model, detail if isinstance(detail, str) else None), IMAGE)
         elif kind in ("file", "input_file"):
             data = part.file.get("file_data") if isinstance(part.file, dict) else part.file_data
             self._add(file_tokens(len(data) if isinstance(data, str) else 0), FILE)
@@ -220,53 +257,88 @@ class _Prompt:
             data = part.input_audio.get("data")
             self._add(audio_tokens(len(data) if isinstance(data, str) else 0, part.input_audio.get("format")), FILE)
         else:
-            self.bytes += len(raw)  # a call of a tool, or its result
+            self._read_call(part)
+
+    def _read_call(self, part: _Part) -> None:
+        """Add a call of a tool, or its result."""
+        for raw in (part.tool_calls, part.arguments, part.output):
+            if raw is not _ABSENT:
+                self.bytes += len(bytes(raw))
 
     def _add(self, tokens: Tokens, note: str) -> None:
-        self.media.add(tokens)
+        low, likely, high = self.media
+        self.media = low + tokens.low, likely + tokens.likely, high + tokens.high
         self.notes |= {note}
 
 
-def _output(endpoint: str, model: str, members: _Members, form: bytes) -> tuple[Tokens, str, frozenset[str]]:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the settings of a request say of its answers, and the bytes of its schema and its tools."""
+
+    output: Tokens
+    basis: str
+    form: str
+    notes: frozenset[str]
+    bytes: int
+
+
+class _Settings:
+    """The settings of a request, of which `_Members.settings` are the JSON."""
+
+    def __init__(self, settings: tuple[bytes, ...]) -> None:
+        self.tools, self.response_format, self.text, *values = settings
+        self.reasoning, self.effort, *caps, n, self.quality = map(_loaded, values)
+        self.cap = next((count for count in map(_count, caps) if count), 0)
+        self.answers = min(_count(n) or 1, MAX_ANSWERS)
+
+
+@lru_cache(maxsize=256)
+def _said(endpoint: str, model: str, settings: tuple[bytes, ...]) -> _Said:
+    """Return what the settings of a request say: they are the same for most requests of a job."""
+    found = _Settings(settings)
+    shape = _shape(found.response_format if endpoint == CHAT else found.text)
+    output, basis, notes = _output(endpoint, model, found, shape)
+    tools = 0
+    if found.tools not in (b"null", b"[]"):
+        tools = len(found.tools)
+        notes = notes | {TOOLS} if _is_charged(found.tools) else notes
+    form = hashlib.sha256(f"{endpoint}\n{shape.schema}".encode()).hexdigest()[:16]
+    return _Said(output, basis, form, notes, shape.bytes + tools)
+
+
+def _output(endpoint: str, model: str, settings: _Settings, shape: "_Shape") -> tuple[Tokens, str, frozenset[str]]:
     """Return the tokens of all answers to a request, the basis of that, and notes."""
-    if endpoint in (EMBEDDINGS, MODERATIONS):
-        return Tokens(), NONE, frozenset()
-    answers = min(_count(members.n) or 1, MAX_ANSWERS)
     total = Tokens()
-    if endpoint in IMAGES:
-        total.add(_image(members), answers)
+    if endpoint in (EMBEDDINGS, MODERATIONS):
         return total, NONE, frozenset()
-    said, basis, notes = _shape(form).said, SCHEMA, frozenset[str]()
-    if said is None:
-        said, basis = TYPICAL_ANSWER, TYPICAL
-    caps = (members.max_completion_tokens, members.max_output_tokens, members.max_tokens)
-    cap = next((count for count in map(_count, caps) if count), 0)
-    if endpoint == COMPLETIONS:
-        cap = cap or DEFAULT_COMPLETION_TOKENS
-        answers *= max(1, len(list(_texts(bytes(members.prompt)))))
-    effort = _effort(model, members) if endpoint in (CHAT, RESPONSES) else None
+    if endpoint in IMAGES:
+        total.add(_image(settings.quality), settings.answers)
+        return total, NONE, frozenset()
+    said, basis, notes = shape.said or TYPICAL_ANSWER, SCHEMA if shape.said else TYPICAL, frozenset[str]()
+    cap = settings.cap or (DEFAULT_COMPLETION_TOKENS if endpoint == COMPLETIONS else 0)
+    effort = _effort(model, settings) if endpoint in (CHAT, RESPONSES) else None
     each = Tokens(said.low, said.likely, said.high)
     each.add(REASONING.get(effort or "none", REASONING["medium"]))
     if cap:
         each = Tokens(min(each.low, cap), min(each.likely, cap), min(each.high, cap))
         if cap < MIN_REASONING_CAP and effort not in (None, "none", "minimal"):
             notes = frozenset({LOW_CAP})
-    total.add(each, answers)
+    total.add(each, settings.answers)
     return total, basis, notes
 
 
-def _effort(model: str, members: _Members) -> str | None:
+def _effort(model: str, settings: _Settings) -> str | None:
     """Return the effort with which a model reasons; None for one that does not, or of which that is not known."""
-    nested = members.reasoning.get("effort") if isinstance(members.reasoning, dict) else None
-    given = members.reasoning_effort or nested
+    nested = settings.reasoning.get("effort") if isinstance(settings.reasoning, dict) else None
+    given = settings.effort or nested
     family = family_of(model)
     if isinstance(given, str) and (family is None or family.reasons):
         return given
     return family.effort if family is not None and family.reasons else None
 
 
-def _image(members: _Members) -> Tokens:
-    square = IMAGE_TOKENS.get(members.quality) if isinstance(members.quality, str) else None
+def _image(quality: Any) -> Tokens:
+    square = IMAGE_TOKENS.get(quality) if isinstance(quality, str) else None
     if square is None:
         return Tokens(IMAGE_TOKENS["low"], IMAGE_TOKENS["medium"], IMAGE_TOKENS["high"] * 3 // 2)
     return Tokens(square, square, square * 3 // 2)
@@ -281,13 +353,9 @@ class _Shape:
     schema: str
 
 
-@lru_cache(maxsize=256)
 def _shape(form: bytes) -> _Shape:
     """Return the shape that a `response_format` or a `text` asks for."""
-    try:
-        members = orjson.loads(form)
-    except orjson.JSONDecodeError:
-        members = None
+    members = _loaded(form)
     wanted = members.get("format", members) if isinstance(members, dict) else None
     wanted = wanted.get("json_schema", wanted) if isinstance(wanted, dict) else None
     schema = wanted.get("schema") if isinstance(wanted, dict) else None
@@ -296,11 +364,6 @@ def _shape(form: bytes) -> _Shape:
     written = orjson.dumps(schema)
     said = Tokens(*(max(1, round(size / BYTES_PER_TOKEN)) for size in schema_size(schema)))
     return _Shape(len(written), said, written.decode())
-
-
-@lru_cache(maxsize=256)
-def _hash(endpoint: str, schema: str) -> str:
-    return hashlib.sha256(f"{endpoint}\n{schema}".encode()).hexdigest()[:16]
 
 
 def _is_charged(tools: bytes) -> bool:
@@ -316,6 +379,14 @@ def _texts(raw: bytes) -> Iterator[bytes]:
     """Yield the texts, or lists of tokens, of a list of these."""
     if raw.startswith(b"["):
         yield from (bytes(item) for item in _list.decode(raw) if bytes(item)[:1] in (b'"', b"["))
+
+
+def _loaded(data: bytes) -> Any:
+    """Return the value of some JSON; None for texts that are not Unicode, which OpenAI refuses."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _count(value: Any) -> int:

@@ -145,7 +145,7 @@ class BodySplitter:
             return None
         if any(decides_any_form(tree.get(name)) for name in ROW_MEMBERS):
             return None
-        expected = estimate_tokens(self._endpoint, model, constant)
+        expected = estimate_tokens(self._endpoint, model, constant, self._unread_bytes)
         return None if expected.has_media else expected
 
     def _questions(self, tree: Mapping[str, Any], parts: Sequence[Any]) -> Iterator[Question]:
