@@ -205,6 +205,8 @@ def _mark_collected(
 
     def finish(current: Batch) -> None:
         current.completed, current.failed = remote.completed, remote.failed
+        current.output_file_id = remote.output_file_id or current.output_file_id  # it may have come late
+        current.error_file_id = remote.error_file_id or current.error_file_id
         current.results, current.follow_ups = batch.results, children
         current.usd, current.standard_usd = written.usd, written.standard_usd
         current.unpriced = written.unpriced
