@@ -59,7 +59,7 @@ def assemble(context: Context, job: Job) -> bool:
     files = JobFiles(context.objects, context.buckets.work, job.id)
     decision = decision_of(context, job.id)
     if decision is None:
-        settle_all(context, context.repository.batches(job.id))  # the message names what the month has spent
+        settle_all(context, job, context.repository.batches(job.id))  # the message names what the month has spent
         ended, samples = _make_results(context, job, files) or (None, [])
         if ended is None:
             return False

@@ -98,11 +98,11 @@ def release(context: Context, batch: Batch) -> None:
             _check_unmoved(context, batch)
 
 
-def settle(context: Context, batch: Batch) -> None:
+def settle(context: Context, batch: Batch, job: Job | None = None) -> None:
     """Count what a closed batch has cost, once, among what its job, its month and the month's totals have spent."""
     current: Batch | None = batch
     while current is not None and current.owes_settlement:
-        job = context.repository.job(current.job_id)
+        job = job or context.repository.job(current.job_id)
         name = current.reserved_month or month_of(context.now())
         month, spending = context.repository.month_spending(name), context.repository.job_spending(current.job_id)
         reserved, paid = current.reserved_usd or NOTHING, current.paid
@@ -128,10 +128,10 @@ def settle(context: Context, batch: Batch) -> None:
             context.observer.metric("SavedUSD", float(standard - paid))
 
 
-def settle_all(context: Context, batches: Sequence[Batch]) -> None:
-    """Settle the closed batches among these."""
+def settle_all(context: Context, job: Job, batches: Sequence[Batch]) -> None:
+    """Settle the closed batches among these, which are the job's."""
     for batch in batches:
-        settle(context, batch)
+        settle(context, batch, job)
 
 
 def standing(context: Context, job: Job) -> Standing:
