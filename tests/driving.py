@@ -4,7 +4,9 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from dropbatch.collection.collect import collect
@@ -72,6 +74,26 @@ def object_created(fake: FakeContext, key: str, version: str, size: int) -> dict
 def rows(count: int) -> bytes:
     """Return a csv of this number of rows."""
     return b"text\n" + b"".join(b"row %d\n" % number for number in range(1, count + 1))
+
+
+ALMOST_NOTHING = Decimal("0.0000001")
+"""A limit, in US dollars, that every request with a known price passes."""
+
+
+def price_between(folder: Path, few: bytes, many: bytes, recipe: bytes = RECIPE) -> Decimal:
+    """Return US dollars between the likely prices of two drops."""
+    prices = []
+    for number, data in enumerate((few, many)):
+        fake = FakeContext(folder / f"priced-{number}")
+        fake.objects.drop("recipe.yaml", recipe + b"hold: true\n")
+        drop(fake, "a.csv", data)
+        deliver(fake)
+        quote = only_job(fake).quote
+        assert quote is not None
+        assert quote.price is not None
+        prices.append(quote.price.likely)
+    assert prices[0] < prices[1]
+    return (prices[0] + prices[1]) / 2
 
 
 def run(fake: FakeContext, *, ticks: int = 60, step: float = 60) -> bool:

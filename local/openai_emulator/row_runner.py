@@ -12,8 +12,17 @@ from local.openai_emulator.active_faults import ActiveFaults
 from local.openai_emulator.answerers.request import Answer
 from local.openai_emulator.answers import answer
 from local.openai_emulator.batch_rows import BatchRow
-from local.openai_emulator.faults import AnswerRows, DuplicateRows, FailRows, MissingRows, SpoilAnswers, StringBodies
+from local.openai_emulator.faults import (
+    AnswerRows,
+    DuplicateRows,
+    FailRows,
+    MissingRows,
+    SpoilAnswers,
+    Spoiling,
+    StringBodies,
+)
 from local.openai_emulator.given_answers import given_answer
+from local.openai_emulator.prompt_cache import PromptCache
 from local.openai_emulator.settings import Upstream
 from local.openai_emulator.store import Batch, Store, Tokens
 from local.openai_emulator.upstream import UpstreamServer
@@ -30,10 +39,14 @@ _NOT_RUN = {
 
 @dataclass(slots=True)
 class Run:
-    """A batch being answered: where its lines start, and in which order they are run (indices into the offsets)."""
+    """A batch being answered: where its lines start, and in which order they are run (indices into the offsets).
+
+    `cache` is its prompt cache.
+    """
 
     offsets: "array[int]"
     order: "array[int]"
+    cache: PromptCache = field(default_factory=PromptCache)
 
 
 @dataclass(slots=True)
@@ -42,9 +55,17 @@ class _Lines:
 
     output: BinaryIO
     error: BinaryIO
+    cache: PromptCache
     completed: int = 0
     failed: int = 0
     usage: Tokens = field(default_factory=Tokens)
+
+    def emulated(self, row: BatchRow, now: int, spoil: Spoiling | None = None) -> Answer:
+        """Answer a row, with the tokens that it reads from the batch's prompt cache and writes to it."""
+        response = answer(row.request["url"], row.request["body"], now, spoil)
+        if response.is_good:
+            self.cache.apply(row.request["body"], response)
+        return response
 
     def write(self, line: bytes, *, is_good: bool) -> None:
         (self.output if is_good else self.error).write(line)
@@ -101,7 +122,7 @@ class RowRunner:
             self._store.partial(batch.id, "output").open("ab") as output,
             self._store.partial(batch.id, "error").open("ab") as error,
         ):
-            lines = _Lines(output, error)
+            lines = _Lines(output, error, run.cache)
             for start in range(batch.ran, until, self.chunk_rows):
                 indices = run.order[start : min(start + self.chunk_rows, until)]
                 rows = [_read_row(batch, requests, run, index) for index in indices]
@@ -137,7 +158,7 @@ class RowRunner:
         return self._upstream.answers([row.request for row in rows])
 
     def _run(self, row: BatchRow, upstream_answer: Answer | None, now: int, lines: _Lines) -> None:
-        response = upstream_answer or answer(row.request["url"], row.request["body"], now)
+        response = upstream_answer or lines.emulated(row, now)
         lines.usage.add(response.tokens)
         good = response.is_good
         lines.write(row.line(response), is_good=good)
@@ -156,7 +177,7 @@ class RowRunner:
             given = faults.for_row(AnswerRows, *key)
             ready = upstream_answer if given is None else given_answer(given, row.request["body"])
             spoil = spoiling.how if spoiling else None
-            response = ready or answer(row.request["url"], row.request["body"], now, spoil)
+            response = ready or lines.emulated(row, now, spoil)
             lines.usage.add(response.tokens)
             good = response.is_good
             line = row.line(response, as_string=as_string)

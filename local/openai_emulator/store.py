@@ -42,16 +42,18 @@ class BatchError(msgspec.Struct, kw_only=True):
 
 
 class Tokens(msgspec.Struct, kw_only=True):
-    """Tokens that requests used; `cached` is a part of `input`, `reasoning` a part of `output`."""
+    """Tokens that requests used; `cached` and `cache_write` are parts of `input`, `reasoning` is a part of `output`."""
 
     input: int = 0
     cached: int = 0
+    cache_write: int = 0
     output: int = 0
     reasoning: int = 0
 
     def add(self, other: "Tokens") -> None:
         self.input += other.input
         self.cached += other.cached
+        self.cache_write += other.cache_write
         self.output += other.output
         self.reasoning += other.reasoning
 

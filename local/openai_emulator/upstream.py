@@ -59,6 +59,7 @@ def used_tokens(body: object) -> Tokens:
     return Tokens(
         input=count(usage, "prompt_tokens", "input_tokens"),
         cached=count(details_in, "cached_tokens"),
+        cache_write=count(details_in, "cache_write_tokens"),
         output=count(usage, "completion_tokens", "output_tokens"),
         reasoning=count(details_out, "reasoning_tokens"),
     )

@@ -30,7 +30,7 @@ from dropbatch.domain.errors import (
     OpenAIRequestError,
 )
 from dropbatch.domain.states import OpenAIStatus
-from dropbatch.ports import OpenAI
+from dropbatch.ports import OpenAI, RemoteUsage
 from local.openai_emulator.faults import AnyFault
 from local.openai_emulator.testing import RunningEmulator, running_emulator
 from tests.fakes import FakeClock, FakeOpenAI, answer_ok
@@ -221,6 +221,18 @@ def test_a_completed_batch_has_a_line_for_every_request(service: Service, tmp_pa
     assert ended.output_file_id
     lines = [json.loads(line) for line in content(service.openai, ended.output_file_id).split(b"\n") if line]
     assert {line["custom_id"] for line in lines} == {"1", "2", "3"}
+
+
+def test_a_completed_batch_reports_the_tokens_of_its_answers(service: Service, tmp_path: Path) -> None:
+    made = submit(service.openai, tmp_path, "1", "2", "3")
+    service.finish()
+    ended = service.openai.retrieve(made.id)
+    assert ended.output_file_id
+    lines = [json.loads(line) for line in content(service.openai, ended.output_file_id).split(b"\n") if line]
+    usages = [line["response"]["body"]["usage"] for line in lines]
+    read, written = (sum(usage[kind] for usage in usages) for kind in ("prompt_tokens", "completion_tokens"))
+    assert ended.usage is not None
+    assert (ended.usage.input, ended.usage.output) == (read, written)
 
 
 def test_batches_are_listed_page_by_page_the_newest_first(service: Service, tmp_path: Path) -> None:
@@ -801,3 +813,33 @@ def test_a_line_number_that_is_not_a_number_is_ignored() -> None:
         ("", None),
         ("", None),
     ]
+
+
+USAGE = {
+    "input_tokens": 10,
+    "input_tokens_details": {"cached_tokens": 4},
+    "output_tokens": 5,
+    "output_tokens_details": {"reasoning_tokens": 3},
+    "total_tokens": 15,
+}
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        (USAGE, RemoteUsage(10, 4, 5, 3)),
+        ({"input_tokens": 10, "output_tokens": 5}, RemoteUsage(10, 0, 5, 0)),
+        (USAGE | {"input_tokens_details": None, "output_tokens_details": None}, RemoteUsage(10, 0, 5, 0)),
+        ({**USAGE, "input_tokens": 0, "input_tokens_details": None}, RemoteUsage(0, 0, 5, 3)),
+        ({"input_tokens": 0, "output_tokens": 0}, None),
+        ({"input_tokens": "10", "output_tokens": 5}, None),
+        ({"input_tokens": -1, "output_tokens": 5}, None),
+        (USAGE | {"input_tokens_details": [4]}, None),
+        ({}, None),
+        (None, None),
+        ("none", None),
+    ],
+)
+def test_the_tokens_of_a_batch_are_none_if_the_server_does_not_count_them(usage: Any, expected: Any) -> None:
+    wire = Wire(httpx2.Response(200, json={**BATCH, "usage": usage}))
+    assert wire.adapter().retrieve("batch_1").usage == expected

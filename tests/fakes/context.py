@@ -37,6 +37,7 @@ class FakeContext:
     max_job_usd: Decimal | None = None
     max_month_usd: Decimal | None = None
     zone: tzinfo = UTC
+    openai_base_url: str = ""
     scratch_bytes: int | None = None  # the size of the disk; None: unlimited
 
     def __post_init__(self) -> None:
@@ -83,6 +84,7 @@ class FakeContext:
             limits=self.limits,
             token_limits=self.token_limits,
             secret_name="the-secret",
+            openai_base_url=self.openai_base_url,
             zone=self.zone,
         )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dropbatch.answers.usage import read_usage
 from dropbatch.domain.errors import (
     OpenAIAuthError,
     OpenAIError,
@@ -19,7 +20,7 @@ from dropbatch.domain.errors import (
     OpenAIRequestError,
 )
 from dropbatch.domain.states import TERMINAL, OpenAIStatus
-from dropbatch.ports import RemoteBatch
+from dropbatch.ports import RemoteBatch, RemoteUsage
 from tests.fakes.names import Numbers
 
 Answerer = Callable[[dict[str, Any]], tuple[str, dict[str, Any]] | None]
@@ -96,8 +97,8 @@ class FakeOpenAI:
     """Files and Batches: a batch ends the next time it is read, unless `ending` says otherwise.
 
     Its oddities: `faults` makes calls fail while they are in it. `list_lag` and `retrieve_lag` are the seconds by which
-    the list and the answers of retrieve lag. `keeps_metadata` and `ignores_range` are those of other servers. Each
-    download breaks after `breaks_after` bytes. A file is gone if it is deleted from `files`.
+    the list and the answers of retrieve lag. `keeps_metadata`, `reports_usage` and `ignores_range` are those of other
+    servers. Each download breaks after `breaks_after` bytes. A file is gone if it is deleted from `files`.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -114,6 +115,7 @@ class FakeOpenAI:
         self.list_lag = 0.0
         self.retrieve_lag = 0.0
         self.keeps_metadata = True
+        self.reports_usage = True
         self.ignores_range = False
         self.breaks_after: int | None = None
         self.refuse: Refuser | None = None
@@ -306,8 +308,25 @@ class FakeOpenAI:
                 error_file_id=ids.get("error"),
                 completed=len(files["output"]),
                 failed=len(files["error"]),
+                usage=self._usage(answers) if self.reports_usage else None,
             )
         )
+
+    def _usage(self, answers: Sequence[tuple[str, Any] | None]) -> RemoteUsage:
+        """Return the tokens of all answers of a batch; of those that are missing from its files, too."""
+        usage = RemoteUsage(0, 0, 0, 0)
+        for _, line in filter(None, answers):
+            response = line.get("response") if isinstance(line, dict) else None
+            body = response.get("body") if isinstance(response, dict) else None
+            found = read_usage(body.get("usage")) if isinstance(body, dict) else None
+            if found is not None:
+                usage = RemoteUsage(
+                    usage.input + found.input_tokens,
+                    usage.cached + found.cached_tokens,
+                    usage.output + found.output_tokens,
+                    usage.reasoning + found.reasoning_tokens,
+                )
+        return usage
 
     def _job_of(self, batch: RemoteBatch) -> str:
         given = self._metadata.get(batch.id, batch.metadata)

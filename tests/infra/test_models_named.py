@@ -19,6 +19,8 @@ NOTICE_DAYS = 92
 
 TABLES = {f"layers/core/dropbatch/batch_api/{name}.py" for name in ("billing", "deprecations", "models", "tool_fees")}
 TESTS = {
+    "tests/unit/money/openai_prices.csv",
+    "tests/unit/money/test_prices.py",
     "tests/unit/batch_api/test_deprecations.py",
     "tests/unit/batch_api/test_models.py",
     "tests/unit/batch_api/test_tool_fees.py",

@@ -1,38 +1,67 @@
-"""A drop that could cost more than its owner expects waits for an `.approve`; over fakes."""
+"""A drop that would cost more than its owner expects waits for an `.approve` of its price; over fakes."""
 
 import gzip
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from dropbatch.domain.spending import MonthSpending
 from dropbatch.domain.states import HeldReason, JobState
 from dropbatch.messages import IntakeMessage
-from tests.driving import RECIPE, deliver, drop, only_job, result_json, rows, run
+from dropbatch.ports import Notification
+from tests.driving import (
+    ALMOST_NOTHING,
+    RECIPE,
+    drop,
+    jobs,
+    only_job,
+    price_between,
+    published,
+    result_json,
+    rows,
+    run,
+)
 from tests.fakes import INBOX, FakeContext
 
 DAY = 86_400
 
+UNKNOWN = b'model: nobody-knows-1\nprompt: "{{ text }}"\n'
+
 
 @pytest.fixture
 def fake(tmp_path: Path) -> FakeContext:
-    fake = FakeContext(tmp_path, hold_above_rows=10)
+    fake = FakeContext(tmp_path, max_job_usd=price_between(tmp_path, rows(10), rows(12)))
     fake.objects.drop("recipe.yaml", RECIPE)
     return fake
 
 
-def test_a_drop_of_more_rows_is_held_and_nothing_is_sent(fake: FakeContext) -> None:
-    drop(fake, "a.csv", rows(11))
+def held(fake: FakeContext) -> Notification:
+    """Return the last question for an approval."""
+    return published(fake, "held")[-1]
+
+
+def test_a_drop_over_the_limit_of_a_job_is_held_with_its_price_and_nothing_is_sent(fake: FakeContext) -> None:
+    drop(fake, "a.csv", rows(12))
     run(fake, ticks=60)
     job = only_job(fake)
-    assert (job.state, job.held_reason) == (JobState.HELD, HeldReason.SIZE)
+    assert (job.state, job.held_reason) == (JobState.HELD, HeldReason.COST)
     assert fake.openai.files == {}
     (told,) = fake.topics.published
-    assert told.event == "held"
-    assert "11 rows" in told.subject
+    assert told.subject == "a.csv: waits for your approval, 12 rows"
+    assert "MaxJobCost" in told.text
     assert "a.csv.approve" in told.text
+    assert "a.csv.cancel" in told.text
+    assert "Without an approval it is cancelled after 14 days." in told.text
+    quote = job.quote
+    assert quote is not None
+    assert quote.price is not None
+    assert told.detail["money"]["asked"] == float(round(quote.price.likely, 5))
+    assert told.detail["money"]["spent"] == 0
+    assert told.detail["quote"].items() <= result_json(fake, "quote.json").items()
 
 
-def test_a_drop_of_exactly_the_maximum_needs_no_approval(fake: FakeContext) -> None:
+def test_a_drop_within_the_limit_needs_no_approval(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(10))
     run(fake)
     assert only_job(fake).state is JobState.SUCCEEDED
@@ -40,37 +69,60 @@ def test_a_drop_of_exactly_the_maximum_needs_no_approval(fake: FakeContext) -> N
 
 @pytest.mark.parametrize("marker", ["a.csv.approve", "a.csv.approve/"])
 def test_an_approve_resumes_a_held_job(fake: FakeContext, marker: str) -> None:
-    drop(fake, "a.csv", rows(11))
+    drop(fake, "a.csv", rows(12))
     run(fake, ticks=30)
     drop(fake, marker, b"")
     run(fake)
-    assert only_job(fake).state is JobState.SUCCEEDED
-    assert result_json(fake, "summary.json")["rows"]["ok"] == 11
+    job = only_job(fake)
+    assert job.state is JobState.SUCCEEDED
+    assert job.quote is not None
+    assert job.quote.price is not None
+    assert job.approved_usd == job.quote.price.likely
+    assert result_json(fake, "summary.json")["rows"]["ok"] == 12
     assert fake.topics.events() == ["held", "marker", "ended"]
 
 
-def test_an_approve_that_comes_before_its_drops_event_is_kept_for_it(fake: FakeContext) -> None:
-    version = fake.objects.drop("a.csv", rows(11))
+def test_an_approve_in_capitals_is_none_because_a_bucket_policy_could_not_forbid_it(fake: FakeContext) -> None:
+    drop(fake, "a.csv", rows(12))
+    run(fake, ticks=3)
+    drop(fake, "a.csv.Approve", b"")
+    run(fake, ticks=3)
+    assert only_job(fake).state is JobState.HELD
+    assert "did you mean `.approve`?" in published(fake, "marker")[-1].text
+
+
+@pytest.mark.parametrize("seconds", [0, 30])
+def test_an_approve_that_is_older_than_its_question_has_no_effect(fake: FakeContext, seconds: int) -> None:
+    """Whoever made it has not seen the price."""
+    version = fake.objects.drop("a.csv", rows(12))
+    event = IntakeMessage(INBOX, "a.csv", version, event_at=int(fake.clock())).to_json()
     drop(fake, "a.csv.approve", b"")
-    deliver(fake)
-    fake.intake.send(IntakeMessage(INBOX, "a.csv", version, event_at=int(fake.clock())).to_json())
+    fake.clock.sleep(seconds + 1)
+    fake.intake.send(event)
+    run(fake, ticks=10)
+    assert only_job(fake).state is JobState.HELD
+    assert published(fake, "marker")[-1].detail["reason"] == "before_quote"
+
+    drop(fake, "a.csv.approve", b"")
     run(fake)
     assert only_job(fake).state is JobState.SUCCEEDED
-    assert fake.topics.events() == ["accepted", "ended", "marker"]
-    assert fake.topics.published[-1].detail["reason"] == "approved"
 
 
-def test_an_approve_that_is_older_than_the_drop_has_no_effect(fake: FakeContext) -> None:
-    drop(fake, "a.csv.approve", b"")
-    deliver(fake)
-    fake.clock.sleep(5)
-    drop(fake, "a.csv", rows(11))
-    run(fake, ticks=10)
+def test_a_late_event_of_an_older_approve_does_not_approve_a_later_question(fake: FakeContext) -> None:
+    drop(fake, "a.csv", rows(12))
+    run(fake, ticks=2)
+    approve = fake.objects.event(INBOX, "a.csv.approve", fake.objects.drop("a.csv.approve", b""))
+    job = only_job(fake)
+    job.held_at = int(fake.clock()) + 1  # it was held again since
+    fake.context.repository.save(job)
+    fake.clock.sleep(60)
+    fake.intake.send(approve)
+    run(fake, ticks=3)
     assert only_job(fake).state is JobState.HELD
 
 
 def test_a_cancel_ends_a_held_job_without_a_cost(fake: FakeContext) -> None:
-    drop(fake, "a.csv", rows(11))
+    drop(fake, "a.csv", rows(12))
     run(fake, ticks=3)
     drop(fake, "a.csv.cancel", b"")
     run(fake)
@@ -80,12 +132,100 @@ def test_a_cancel_ends_a_held_job_without_a_cost(fake: FakeContext) -> None:
 
 @pytest.mark.slow
 def test_a_held_job_is_cancelled_after_two_weeks_without_an_approve(fake: FakeContext) -> None:
-    drop(fake, "a.csv", rows(11))
+    drop(fake, "a.csv", rows(12))
     run(fake, ticks=13 * 24, step=3600)
     assert only_job(fake).state is JobState.HELD
     run(fake, ticks=3 * 24, step=3600)
     assert only_job(fake).state is JobState.CANCELLED
     assert fake.topics.events() == ["held", "ended"]
+    assert fake.openai.files == {}
+
+
+def test_the_recipe_has_a_limit_of_its_own(fake: FakeContext) -> None:
+    fake.max_job_usd = None
+    fake.objects.drop("b/recipe.yaml", RECIPE + b"budget_usd: 0.0000001\n")
+    drop(fake, "b/a.csv", rows(1))
+    run(fake, ticks=3)
+    assert only_job(fake).held_reason is HeldReason.COST
+    assert "the recipe's `budget_usd`" in held(fake).text
+
+
+def test_a_recipe_cannot_lift_the_limit_of_the_stack(fake: FakeContext) -> None:
+    fake.objects.drop("b/recipe.yaml", RECIPE + b"budget_usd: 1000\n")
+    drop(fake, "b/a.csv", rows(12))
+    run(fake, ticks=3)
+    assert only_job(fake).held_reason is HeldReason.COST
+
+
+def test_a_recipe_can_ask_for_an_approval_of_every_run(fake: FakeContext) -> None:
+    fake.objects.drop("b/recipe.yaml", RECIPE + b"hold: true\n")
+    drop(fake, "b/a.csv", rows(1))
+    run(fake, ticks=3)
+    assert only_job(fake).held_reason is HeldReason.REQUESTED
+    assert "its recipe says `hold: true`" in held(fake).text
+    drop(fake, "b/a.csv.approve", b"")
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+
+
+def test_a_month_has_a_limit_for_all_jobs_together(tmp_path: Path) -> None:
+    fake = FakeContext(tmp_path)
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "a.csv", rows(10))
+    run(fake)
+    (first,) = jobs(fake)
+    spent = fake.context.repository.job_spending(first.id).spent
+    assert spent > 0
+    fake.max_month_usd = spent + ALMOST_NOTHING
+    drop(fake, "b.csv", rows(10))
+    run(fake, ticks=3)
+    job = jobs(fake)[-1]
+    assert job.held_reason is HeldReason.MONTH
+    assert "MaxMonthlyCost" in held(fake).text
+    assert held(fake).detail["money"]["month"]["name"] == "2025-06"
+    fake.clock.sleep(2)
+    drop(fake, "b.csv.approve", b"")
+    run(fake)
+    assert jobs(fake)[-1].state is JobState.SUCCEEDED, "an approval passes the limit of the month"
+
+
+def test_a_new_month_begins_with_nothing(tmp_path: Path) -> None:
+    fake = FakeContext(tmp_path, max_month_usd=Decimal(100))
+    fake.context.repository.add(MonthSpending(month="2025-06", spent=Decimal("99.9"), committed=Decimal("0.1")))
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "a.csv", rows(10))
+    run(fake, ticks=3)
+    fake.clock.sleep(31 * DAY)
+    drop(fake, "b.csv", rows(10))
+    run(fake, ticks=10)
+    states = {job.drop.key: job.state for job in jobs(fake)}
+    assert states["b.csv"] is JobState.SUCCEEDED
+    assert states["a.csv"] is not JobState.SUCCEEDED, "its owner has not approved it"
+
+
+@pytest.mark.parametrize("limits", [{"max_job_usd": Decimal(25)}, {"max_month_usd": Decimal(500)}])
+def test_a_job_without_a_known_price_is_held_while_there_is_a_limit(tmp_path: Path, limits: dict[str, Decimal]) -> None:
+    fake = FakeContext(tmp_path, **limits)
+    fake.objects.drop("recipe.yaml", UNKNOWN)
+    drop(fake, "a.csv", rows(1))
+    run(fake, ticks=3)
+    assert only_job(fake).held_reason is HeldReason.UNPRICED
+    assert "no price is known for the model nobody-knows-1" in held(fake).text
+    assert held(fake).detail["money"]["asked"] is None
+    drop(fake, "a.csv.approve", b"")
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+
+
+def test_without_a_limit_and_a_price_very_many_rows_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dropbatch.intake.approval.MAX_UNPRICED_REQUESTS", 10)
+    fake = FakeContext(tmp_path)
+    fake.objects.drop("recipe.yaml", UNKNOWN)
+    for name, count in (("a", 10), ("b", 11)):
+        drop(fake, f"{name}.csv", rows(count))
+        run(fake, ticks=10)
+    assert [job.held_reason for job in jobs(fake)] == [None, HeldReason.SIZE]
+    assert "no price is known" in held(fake).text
 
 
 @pytest.mark.parametrize(("count", "waits"), [(3_000, True), (900, False)])

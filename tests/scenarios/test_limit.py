@@ -19,7 +19,17 @@ from dropbatch.formats import lines
 from dropbatch.formats.file_types import KINDS, file_type
 from dropbatch.formats.parquet import files
 from dropbatch.reporting.phrases import about
-from tests.driving import drop, jobs, last_message, only_job, result, result_json, rows, run
+from tests.driving import (
+    ALMOST_NOTHING,
+    drop,
+    jobs,
+    last_message,
+    only_job,
+    result,
+    result_json,
+    rows,
+    run,
+)
 from tests.fakes import FakeContext, answer_ok, response_line
 
 FIRST = b'model: gpt-6-luna\nprompt: "{{ text }}"\nlimit: 10\n'
@@ -354,11 +364,14 @@ def test_the_same_content_and_recipe_is_one_job_however_it_is_limited(fake: Fake
     assert fake.topics.events().count("duplicate") == 1
 
 
-def test_more_rows_than_the_stack_allows_wait_for_an_approval(tmp_path: Path) -> None:
-    fake = FakeContext(tmp_path, hold_above_rows=5)
+def test_the_first_rows_of_a_limit_wait_for_an_approval(tmp_path: Path) -> None:
+    fake = FakeContext(tmp_path, max_job_usd=ALMOST_NOTHING)
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, "a.csv", FILES["a.csv"])
     run(fake, ticks=3)
     held = last_message(fake, "held")
     assert held.subject == "a.csv: waits for your approval, 10 of 300 rows"
-    assert "a.csv waits: it asks the first 10 of 300 rows (`limit`), and more than 5 need an approval" in held.text
+    assert held.text.startswith(
+        "a.csv waits: it asks the first 10 of 300 rows (`limit`), which will likely cost under a cent, and more than "
+        "$0.0000001 needs an approval (the stack's parameter MaxJobCost)."
+    )

@@ -18,7 +18,17 @@ from dropbatch.reporting.message_length import attributes, fitted
 from dropbatch.reporting.phrases import about, local_time, money, subject
 from dropbatch.reporting.runs import run_line
 from dropbatch.storage.item_keys import notices_prefix
-from tests.driving import RECIPE, deliver, drop, jobs, only_job, pass_time, result, run
+from tests.driving import (
+    ALMOST_NOTHING,
+    RECIPE,
+    deliver,
+    drop,
+    jobs,
+    only_job,
+    pass_time,
+    result,
+    run,
+)
 from tests.fakes import INBOX, FakeContext, answer_ok, response_line
 
 DAY = 86_400
@@ -170,7 +180,7 @@ def test_people_get_the_messages_that_notify_selects_and_programs_get_all_events
 
 
 def test_notify_problems_includes_holds_and_cancels(fake: FakeContext) -> None:
-    fake.hold_above_rows = 1
+    fake.max_job_usd = ALMOST_NOTHING
     fake.objects.drop("lake/recipe.yaml", RECIPE + b"notify: [problems]\n")
     drop(fake, "lake/a.csv", b"text\na\nb\n")
     deliver(fake)
@@ -334,7 +344,7 @@ def test_operators_get_instructions_for_each_fault_that_only_they_can_fix(
 
 
 def test_an_approval_is_requested_from_people_only(fake: FakeContext) -> None:
-    fake.hold_above_rows = 1
+    fake.max_job_usd = ALMOST_NOTHING
     drop(fake, "lake/a.csv", b"text\na\nb\n")
     deliver(fake)
     assert of(fake.topics.people, "held").subject == "lake/a.csv: waits for your approval, 2 rows"

@@ -18,6 +18,7 @@ from dropbatch.ports import Notification
 from dropbatch.reporting.runs import run_line
 from tests import event_contract
 from tests.driving import (
+    ALMOST_NOTHING,
     RECIPE,
     deliver,
     deliver_next,
@@ -106,11 +107,11 @@ def cancelling(fake: FakeContext) -> None:
     fake.clock.sleep(5)
 
 
-def held_for_size(fake: FakeContext) -> None:
-    fake.hold_above_rows = 2
+def held_for_its_cost(fake: FakeContext) -> None:
+    fake.max_job_usd = ALMOST_NOTHING
     drop(fake, "a.csv", rows(3))
     run(fake, ticks=2)
-    assert only_job(fake).held_reason is HeldReason.SIZE
+    assert only_job(fake).held_reason is HeldReason.COST
 
 
 def held_for_a_key(fake: FakeContext) -> None:
@@ -168,11 +169,19 @@ TABLE: list[tuple[Callable[[FakeContext], None], str, Expected]] = [
     (no_file, "retry", ("refused", "no_such_file", f"a.csv.retry: {NO_FILE}")),
     (no_file, "rerun", ("refused", "no_such_file", f"a.csv.rerun: {NO_FILE}")),
     (not_begun, "cancel", ("kept", "not_begun", "a.csv.cancel: kept, a.csv has not begun yet")),
-    (not_begun, "approve", ("kept", "not_begun", "a.csv.approve: kept, a.csv has not begun yet")),
+    (
+        not_begun,
+        "approve",
+        ("refused", "not_begun", "a.csv.approve: a.csv has not begun yet, there is nothing to approve"),
+    ),
     (not_begun, "retry", ("done", "taken_in", "a.csv.retry: a.csv is read now")),
     (not_begun, "rerun", ("done", "taken_in", "a.csv.rerun: a.csv is read now")),
     (building, "cancel", ("done", "cancelling", "a.csv: is being cancelled")),
-    (building, "approve", ("kept", "being_read", "a.csv: approved beforehand")),
+    (
+        building,
+        "approve",
+        ("refused", "being_read", "a.csv: is still being read, there is nothing to approve yet"),
+    ),
     (building, "retry", ("refused", "running", "a.csv: is still running, there is nothing to retry yet")),
     (running, "cancel", ("done", "cancelling", "a.csv: is being cancelled")),
     (running, "approve", ("refused", "not_held", "a.csv: needs no approval")),
@@ -181,9 +190,9 @@ TABLE: list[tuple[Callable[[FakeContext], None], str, Expected]] = [
     (all_back, "cancel", ("refused", "too_late", "a.csv: too late to cancel")),
     (assembling, "cancel", ("refused", "too_late", "a.csv: too late to cancel")),
     (cancelling, "cancel", ("refused", "already", "a.csv: is being cancelled already")),
-    (held_for_size, "cancel", ("done", "cancelling", "a.csv: is being cancelled")),
-    (held_for_size, "approve", ("done", "approved", "a.csv: approved")),
-    (held_for_size, "retry", ("refused", "held", "a.csv: waits for your approval, there is nothing to retry")),
+    (held_for_its_cost, "cancel", ("done", "cancelling", "a.csv: is being cancelled")),
+    (held_for_its_cost, "approve", ("done", "approved", "a.csv: approved")),
+    (held_for_its_cost, "retry", ("refused", "held", "a.csv: waits for your approval, there is nothing to retry")),
     (held_for_a_key, "cancel", ("done", "cancelling", "a.csv: is being cancelled")),
     (held_for_a_key, "approve", ("refused", "not_held", "a.csv: waits for an OpenAI API key, not for an approval")),
     (held_for_a_key, "retry", ("refused", "held", "a.csv: waits for an OpenAI API key, there is nothing to retry")),
@@ -459,7 +468,7 @@ def test_a_cancel_is_confirmed_and_the_end_lists_the_answers(fake: FakeContext) 
 
 
 def test_a_cancel_of_what_was_never_sent_says_that_nothing_is_billed(fake: FakeContext) -> None:
-    held_for_size(fake)
+    held_for_its_cost(fake)
     drop(fake, "a.csv.cancel", b"")
     run(fake)
     assert fake.topics.people[1].text.splitlines()[0] == (
@@ -794,7 +803,7 @@ def test_the_page_about_markers_names_every_marker_and_reason() -> None:
         (building, "approve"),
         (running, "cancel"),
         (running, "retry"),
-        (held_for_size, "approve"),
+        (held_for_its_cost, "approve"),
         (held_for_bad_answers, "retry"),
         (partial, "retry"),
         (succeeded, "rerun"),
@@ -834,13 +843,13 @@ def test_a_kill_at_any_call_does_not_change_the_answer(
 @pytest.mark.slow
 def test_a_marker_of_a_new_stacks_first_minutes_is_found_and_answered(fake: FakeContext) -> None:
     """S3 sends no events of objects before their bucket is some minutes old."""
-    fake.hold_above_rows = 2
+    fake.max_job_usd = ALMOST_NOTHING
     fake.objects.drop("a.csv", rows(3))
     fake.clock.sleep(20)
-    fake.objects.drop("a.csv.approve/", b"")
+    fake.objects.drop("a.csv.cancel/", b"")
     fake.objects.drop("a.csv.rertry", b"")
     pass_time(fake, 3 * DAY, step=600)
-    assert only_job(fake).state is JobState.SUCCEEDED
+    assert only_job(fake).state is JobState.CANCELLED
     assert sorted(fake.topics.events()) == ["ended", "held", "marker", "marker"]
 
 

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.driving import drop, only_event, result_json, run
+from tests.driving import (
+    ALMOST_NOTHING,
+    drop,
+    only_event,
+    result_json,
+    run,
+)
 from tests.fakes import FakeContext
 
 GONE = "OpenAI shut the model o1 down on 2026-10-23; write gpt-5.6-sol in its place."
@@ -90,7 +96,7 @@ def test_models_that_rows_name_get_notices(fake: FakeContext) -> None:
 
 
 def test_a_drop_that_waits_for_an_approval_gets_the_notice_before_it(fake: FakeContext) -> None:
-    fake.hold_above_rows = 1
+    fake.max_job_usd = ALMOST_NOTHING
     fake.objects.drop("recipe.yaml", recipe("o1"))
     drop(fake, "a.csv", b"text\na\nb\n")
     run(fake)

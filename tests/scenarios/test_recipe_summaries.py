@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from dropbatch.domain.states import JobState
-from tests.driving import drop, jobs, run
+from tests.driving import (
+    ALMOST_NOTHING,
+    drop,
+    jobs,
+    run,
+)
 from tests.fakes import INBOX, FakeContext, answer_ok
 
 FULL = b"""\
@@ -140,7 +145,7 @@ def test_the_accepted_message_repeats_the_recipe_in_one_line(fake: FakeContext) 
 
 
 def test_the_hold_message_repeats_the_recipe_in_one_line(tmp_path: Path) -> None:
-    fake = FakeContext(tmp_path, hold_above_rows=1)
+    fake = FakeContext(tmp_path, max_job_usd=ALMOST_NOTHING)
     fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
     drop(fake, "a.csv", b"text\na\nb\n")
     run(fake, ticks=2)
@@ -157,8 +162,7 @@ def test_a_slip_is_refused_with_the_line_to_write_and_its_correction_rereads_the
     (rejected,) = fake.topics.people
     assert rejected.subject == "a.csv: rejected, 3 problems"
     assert rejected.text.splitlines()[1:4] == [
-        "- Line 6 of recipe.yaml, key budget: there is no such key; did you mean budget_usd? It is planned, but not "
-        "supported yet; leave it out.",
+        "- Line 6 of recipe.yaml, key budget: there is no such key; did you mean budget_usd?",
         "- Line 4 of recipe.yaml, key schema.score: “int” is not a type, and would describe a text; write `score: "
         "integer`.",
         "- Line 5 of recipe.yaml, key schema.mood: “good/bad” would describe a text; write `mood: [good, bad]` to "

@@ -7,7 +7,18 @@ import pytest
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.states import BatchState, HeldReason, JobState, OpenAIStatus
-from tests.driving import RECIPE, batches, deliver, drop, jobs, published, rows, run
+from tests.driving import (
+    ALMOST_NOTHING,
+    RECIPE,
+    batches,
+    deliver,
+    drop,
+    jobs,
+    price_between,
+    published,
+    rows,
+    run,
+)
 from tests.fakes import INBOX, FakeContext, answer_ok, response_line
 
 REPLACING = RECIPE + b"replace: cancel\n"
@@ -144,7 +155,7 @@ def test_a_cancel_reaches_an_older_version_whose_event_comes_after_it(fake: Fake
 
 
 def test_an_approve_applies_to_the_newest_version_only(tmp_path: Path) -> None:
-    fake = FakeContext(tmp_path, hold_above_rows=1)
+    fake = FakeContext(tmp_path, max_job_usd=ALMOST_NOTHING)
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
     for count in (2, 3):
@@ -217,7 +228,7 @@ def test_no_end_message_is_promised_for_a_replaced_version_whose_recipe_disables
 
 def with_a_late_older_version(tmp_path: Path, recipe: bytes) -> FakeContext:
     """Run a file of two rows, then deliver the event of its older version, whose three rows need an approval."""
-    fake = FakeContext(tmp_path, hold_above_rows=2)
+    fake = FakeContext(tmp_path, max_job_usd=price_between(tmp_path, rows(2), rows(3)))
     fake.objects.drop("recipe.yaml", recipe)
     fake.openai.ending = None
     event = fake.objects.event(INBOX, "a.csv", fake.objects.drop("a.csv", rows(3)))
@@ -283,14 +294,14 @@ def test_the_hold_of_an_older_version_says_that_a_marker_applies_to_the_newer_on
 
 
 def test_a_version_that_waits_for_an_approval_replaces_nothing_until_then(tmp_path: Path) -> None:
-    fake = FakeContext(tmp_path, hold_above_rows=2)
+    fake = FakeContext(tmp_path, max_job_usd=price_between(tmp_path, rows(2), rows(3)))
     fake.objects.drop("recipe.yaml", REPLACING)
     fake.openai.ending = None
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=2)
     replace(fake, rows(3), ticks=2)
     older, newer = jobs(fake)
-    assert (newer.held_reason, older.cancel_requested) == (HeldReason.SIZE, False)
+    assert (newer.held_reason, older.cancel_requested) == (HeldReason.COST, False)
     assert published(fake, "held")[0].text.splitlines()[1:3] == [
         "Run 1, of an older version of the file, is still open: 0 of 2 rows are back, nothing so far.",
         "The recipe says `replace: cancel`: jobs of older versions are cancelled once this one runs.",

@@ -18,7 +18,18 @@ from dropbatch.jobs.deduplication import claim_job
 from dropbatch.messages import IntakeMessage
 from dropbatch.reporting.event_members import results_prefix
 from dropbatch.storage.repository import to_item
-from tests.driving import RECIPE, deliver, drop, jobs, only_job, result, result_json, rows, run
+from tests.driving import (
+    ALMOST_NOTHING,
+    RECIPE,
+    deliver,
+    drop,
+    jobs,
+    only_job,
+    result,
+    result_json,
+    rows,
+    run,
+)
 from tests.fakes import INBOX, RESULTS, WORK, FakeContext, answer_ok, response_line
 
 SENTIMENT = b"""\
@@ -209,7 +220,7 @@ def test_a_run_is_named_in_messages_files_page_and_latest(fake: FakeContext) -> 
 
 
 def test_a_held_job_names_its_run(tmp_path: Path) -> None:
-    fake = FakeContext(tmp_path, hold_above_rows=1)
+    fake = FakeContext(tmp_path, max_job_usd=ALMOST_NOTHING)
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=2)

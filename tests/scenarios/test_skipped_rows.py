@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.states import JobState
-from tests.driving import batches, drop, jobs, only_job, result, result_json, run, sent_rows
+from tests.driving import (
+    ALMOST_NOTHING,
+    batches,
+    drop,
+    jobs,
+    only_job,
+    result,
+    result_json,
+    run,
+    sent_rows,
+)
 from tests.fakes import RESULTS, FakeContext
 
 RECIPE = b'model: gpt-6-luna\nprompt: "Label: {{ text }}"\n'
@@ -46,7 +56,7 @@ BLANK = [
 
 
 def test_bad_and_blank_rows_are_reported_before_an_approval(tmp_path: Path) -> None:
-    fake = FakeContext(tmp_path, hold_above_rows=1)
+    fake = FakeContext(tmp_path, max_job_usd=ALMOST_NOTHING)
     fake.objects.drop("recipe.yaml", RECIPE + b"bad_rows: skip\n")
     drop(fake, "a.csv", b"id,text\n1,a\n2\n3,c\n,\n")
     run(fake, ticks=2)

@@ -10,7 +10,14 @@ import pytest
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.polling.poll import poll
-from tests.driving import deliver, drop, jobs, rows, run
+from tests.driving import (
+    deliver,
+    drop,
+    jobs,
+    price_between,
+    rows,
+    run,
+)
 from tests.fakes import RESULTS, FakeContext, answer_ok, response_line
 from tests.version_1 import as_version_1, message_as_version_1
 
@@ -49,7 +56,7 @@ def life(folder: Path, *, is_updated: bool) -> FakeContext:
 
     With `is_updated`, every step finds only data of the release before.
     """
-    fake = FakeContext(folder, limits=Limits(batch_requests=10), hold_above_rows=50)
+    fake = FakeContext(folder, limits=Limits(batch_requests=10), max_job_usd=price_between(folder, rows(10), rows(60)))
     fake.openai.answer = FailsOnce()
     fake.objects.drop("shop/recipe.yaml", RECIPE)
     drop(fake, "shop/reviews.csv", rows(60))

@@ -219,6 +219,16 @@ class Topics(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteUsage:
+    """The tokens that OpenAI reports for a batch. Cached tokens are part of the input, reasoning of the output."""
+
+    input: int
+    cached: int
+    output: int
+    reasoning: int
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteBatch:
     """A batch as OpenAI shows it. Times are in seconds since 1970. A file id is None if there is no file (yet)."""
 
@@ -233,6 +243,7 @@ class RemoteBatch:
     completed: int = 0
     failed: int = 0
     errors: Sequence[tuple[str, str, int | None]] = ()  # (code, message, 1-based line)
+    usage: RemoteUsage | None = None  # None if the server reports none
 
 
 class Download(Protocol):

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Annotated, Literal
 
+import msgspec
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +12,7 @@ from local.openai_emulator.faults import AnyFault
 from local.openai_emulator.routers.batch_objects import batch_object
 from local.openai_emulator.routers.calls import CurrentEmulator
 from local.openai_emulator.routers.replies import Json
+from local.openai_emulator.store import Tokens
 
 _SHOWN = (
     "id", "project", "endpoint", "model", "status", "created_at", "input_file_id", "output_file_id", "error_file_id",
@@ -89,6 +91,23 @@ def list_every_batch(emulator: CurrentEmulator) -> Response:
     with emulator.store.lock:
         batches = list(emulator.store.batches.values())
     return Json({"data": [{name: getattr(batch, name) for name in _SHOWN} for batch in batches]})
+
+
+@router.get("/accounts")
+def show_accounts(emulator: CurrentEmulator) -> Response:
+    """Show what all batches ever ran and used, by model, as the emulator counted it while it ran them."""
+    with emulator.store.lock:
+        batches = list(emulator.store.batches.values())
+    accounts: dict[str, tuple[int, Tokens]] = {}
+    for batch in batches:
+        requests, tokens = accounts.get(batch.model, (0, Tokens()))
+        tokens.add(batch.usage)
+        accounts[batch.model] = requests + batch.ran, tokens
+    shown = [
+        {"model": model, "requests": requests, "tokens": msgspec.to_builtins(tokens)}
+        for model, (requests, tokens) in sorted(accounts.items())
+    ]
+    return Json({"data": shown})
 
 
 @router.post("/batches/{batch_id}/{action}")

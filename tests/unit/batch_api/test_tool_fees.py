@@ -10,7 +10,7 @@ import pytest
 from genai_prices.data_snapshot import get_snapshot
 
 from dropbatch.answers.answer import Answer
-from dropbatch.answers.tally import Cost
+from dropbatch.answers.cost import Cost
 from dropbatch.answers.usage import Usage
 from dropbatch.batch_api.endpoints import CHAT, RESPONSES
 from dropbatch.batch_api.tool_fees import CONTAINER_FEES, TOOL_FEES, call_fee

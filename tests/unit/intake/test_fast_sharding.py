@@ -46,3 +46,23 @@ def test_the_shards_are_the_same(rows: list[tuple[str, int]], requests: int, siz
 
     fast, strict = both_ways(shards)
     assert fast == strict
+
+
+@pytest.mark.parametrize("system", ["Be brief.", "What all rows share. " * 300])
+def test_the_indexes_of_a_recipes_shards_are_the_same(system: str) -> None:
+    recipe = f"model: gpt-6-luna\nsystem: {system}\nprompt: '{{{{ text }}}}'\n".encode()
+
+    def indexes() -> Any:
+        with TemporaryDirectory() as folder:
+            fake = FakeContext(Path(folder), limits=Limits(batch_requests=3))
+            fake.objects.drop("recipe.yaml", recipe)
+            drop(fake, "r.csv", b"text\n" + b"".join(b"%s\n" % (b"x" * length) for length in range(1, 60)))
+            take_in(fake.context, IntakeMessage.from_json(fake.intake.take() or ""))
+            job = only_job(fake)
+            batches = [batch.tokens for batch in fake.context.repository.batches(job.id)]
+            names = [name for name in fake.objects.keys(WORK, f"jobs/{job.id}/") if "index" in name]
+            return batches, [(name.rpartition("/")[2], fake.objects.content(WORK, name)) for name in names]
+
+    fast, slow = both_ways(indexes)
+    assert fast == slow
+    assert len(fast[0]) == len(fast[1]) == 20

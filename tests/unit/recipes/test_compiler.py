@@ -60,14 +60,14 @@ def test_all_problems_of_a_recipe_are_reported_at_once() -> None:
         "modle: a\n"
         'prompt: "{{ text | nofilter }}"\n'
         "system: [1]\n"
-        "budget_usd: 3\n"
+        "expect: 3\n"
         "limit: none\n"
         "schema:\n"
         "  a: {list: 1}\n"
         "columns: {b: '[['}\n"
     )
     reported = {(problem.line, problem.key) for problem in problems}
-    keys = {(1, "modle"), (2, "prompt"), (3, "system"), (4, "budget_usd"), (5, "limit"), (8, "columns.b")}
+    keys = {(1, "modle"), (2, "prompt"), (3, "system"), (4, "expect"), (5, "limit"), (8, "columns.b")}
     assert reported >= keys
     assert {problem.line for problem in problems} >= {7}
     assert {problem.key for problem in problems} >= {"model"}

@@ -1,7 +1,10 @@
 """The values that each key accepts."""
 
+from decimal import Decimal
+
 import pytest
 
+from dropbatch.recipes.given_prices import GivenPrices
 from dropbatch.recipes.key_values import Example, RowLimit
 from dropbatch.recipes.parser import parse_recipe
 
@@ -45,6 +48,19 @@ from .driving import SHORT, only, problems_of
         ("examples: {input: a, output: b}", "a mapping"),
         ("examples: [{input: a}]", "input and output"),
         ("examples: [{input: a, output: 4}]", "number 4"),
+        ("prices: 4", "number 4"),
+        (
+            "prices: {input: 1}",
+            "there is no price of output tokens; add one, as in prices: {input: 0.05, output: 0.25}.",
+        ),
+        ("prices: {output: 1}", "there is no price of input tokens"),
+        ("prices: {input: -1, output: 1}", "number -1"),
+        ("prices: {input: free, output: 1}", "from 0 to 1,000,000, not the text 'free'; write it as in 0.25."),
+        ("prices: {input: true, output: 1}", "truth value true"),
+        ("prices: {input: 1, output: 1000001}", "from 0 to 1,000,000"),
+        ("prices: {input: 1, output: '1e2'}", "'1e2'"),
+        ("prices: {input: 1, output: 1, cache_writes: 1}", "did you mean cache_write?"),
+        ("prices: {input: 1, output: 1, reasoning: 1}", "the keys are input, cached, cache_write, output."),
     ],
 )
 def test_a_value_of_the_wrong_kind_says_what_it_must_be_and_what_it_is(line: str, says: str) -> None:
@@ -52,6 +68,21 @@ def test_a_value_of_the_wrong_kind_says_what_it_must_be_and_what_it_is(line: str
     assert problem.line == 3
     assert problem.key is not None
     assert says in problem.message
+
+
+@pytest.mark.parametrize(
+    ("written", "prices"),
+    [
+        ("{input: 0.05, output: 0.25}", GivenPrices(Decimal("0.05"), Decimal("0.25"))),
+        (
+            "{input: '0.1', cached: 0, cache_write: 0.00000125, output: 1000000}",
+            GivenPrices(Decimal("0.1"), Decimal(1_000_000), Decimal(0), Decimal("0.00000125")),
+        ),
+        ("{input: 0, output: 0}", GivenPrices(Decimal(0), Decimal(0))),
+    ],
+)
+def test_prices_are_exact_decimals(written: str, prices: GivenPrices) -> None:
+    assert parse_recipe(f"{SHORT}prices: {written}\n".encode()).prices == prices
 
 
 def test_a_tab_as_delimiter_can_be_spelled() -> None:

@@ -311,6 +311,22 @@ def test_a_member_before_the_messages_that_varies_leaves_nothing_to_share(member
     assert (recipe.cached_prefix_tokens, recipe.writes_rows_to_cache) == (0, False)
 
 
+def test_an_image_counts_no_tokens() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
+    parts = [{"type": "text", "text": "Compare."}, image, {"type": "text", "text": "{{ text }}"}]
+    assert breakpoints(body({"body": {"model": "gpt-6-luna", "messages": [{"role": "user", "content": parts}]}})) == []
+    parts[0]["text"] = LONG
+    keys = {"body": {"model": "gpt-6-luna", "messages": [{"role": "user", "content": parts}]}}
+    assert breakpoints(body(keys)) == [("messages", 0, "content", 1)]
+    assert compiled(**keys).cached_prefix_tokens == pytest.approx(len(LONG.encode()) / 4, rel=0.02)
+
+
+def test_a_conversation_that_varies_leaves_nothing_to_share() -> None:
+    asked = [{"role": "developer", "content": LONG}, {"role": "user", "content": "{{ text }}"}]
+    keys = {"endpoint": RESPONSES, "body": {"model": "gpt-6-luna", "input": asked, "conversation": "{{ lang }}"}}
+    assert breakpoints(body(keys)) == []
+
+
 @pytest.mark.parametrize("member", ["previous_response_id", "conversation"])
 def test_instructions_stay_if_other_text_comes_from_elsewhere(member: str) -> None:
     found = body(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,9 @@ def test_the_end_shows_counts_cost_answers_reasons_and_next_steps(fake: FakeCont
     assert lines[0] == "a.csv: 5 of 9 answered. Some rows have no good answer."
     assert lines[1] == "The other rows: 3 error, 1 truncated."
     assert lines[2] == "Paid under a cent, and saved under a cent by batching."
+    assert lines[3] == "Tokens: 60 input, 12 output."
+    assert re.fullmatch(r"Prices: genai-prices [\d.]+, checked \d{4}-\d\d-\d\d\.", lines[4])
+    del lines[3:5]
     assert lines[3].startswith("Dropped ")
     assert lines[4] == "sentiment: positive 4, negative 1"
     assert lines[5].startswith("- 2 rows error (server_error), the first is row 2: ")

@@ -25,7 +25,7 @@ from dropbatch.domain.errors import (
     OpenAIRequestError,
 )
 from dropbatch.domain.states import OpenAIStatus
-from dropbatch.ports import RemoteBatch
+from dropbatch.ports import RemoteBatch, RemoteUsage
 
 T = TypeVar("T")
 
@@ -320,9 +320,29 @@ def _remote(batch: Mapping[str, Any]) -> RemoteBatch:
                 (code_of(error.get("code"), "batch_failed"), str(error.get("message") or ""), _line_of(error))
                 for error in errors
             ],
+            usage=_usage_of(batch),
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         raise OpenAIOutcomeUnknownError("unreadable_answer") from None
+
+
+def _usage_of(batch: Mapping[str, Any]) -> RemoteUsage | None:
+    """Return the tokens of a batch; None from servers that do not count them, or give zeros in their place."""
+    usage = batch.get("usage")
+    if not isinstance(usage, Mapping):
+        return None
+    read, written = usage.get("input_tokens_details") or {}, usage.get("output_tokens_details") or {}
+    if not isinstance(read, Mapping) or not isinstance(written, Mapping):
+        return None
+    counts: list[Any] = [
+        usage.get("input_tokens"),
+        read.get("cached_tokens") or 0,
+        usage.get("output_tokens"),
+        written.get("reasoning_tokens") or 0,
+    ]
+    if not all(isinstance(count, int) and not isinstance(count, bool) and count >= 0 for count in counts):
+        return None
+    return RemoteUsage(*counts) if any(counts) else None
 
 
 def _line_of(error: Mapping[str, Any]) -> int | None:

@@ -3,20 +3,23 @@
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
-from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
-from dropbatch.answers.usage import Usage
+from dropbatch.answers.cost import Cost, Differences, ModelCost
+from dropbatch.answers.usage import Usage, token_counts
 from dropbatch.domain.outcomes import COMPLETE, RETRYABLE, WHEN, Outcome
+from dropbatch.ports import RemoteUsage
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 
 MAX_REASONS = 50
 """How many different reasons are counted one by one; all further ones count as `other`."""
 
-_KINDS = ("input", "cached", "output", "reasoning", "cache_write")
-"""The names of the tokens of a usage, in its order."""
+MAX_COUNTED_MODELS = 50
+"""How many models are counted one by one; all further ones count as `other`."""
+
+OTHER_MODELS = "other"
 
 _SIMPLE = frozenset({str, bool, int, float})
 
@@ -31,29 +34,6 @@ class Reason:
     count: int
     row: int
     message: str | None = None
-
-
-class Cost(NamedTuple):
-    """The known cost of requests in US dollars, and their cost without the Batch API.
-
-    The price of `unpriced` requests is not known: the price list lacks their model, or their answers do not say how
-    many tokens they took. The answers of `unread` requests, which may have been paid for, could not be collected.
-
-    `fees_usd`, which is part of both sums, is for calls to OpenAI's own tools; `tool_calls` counts them by kind. The
-    price of `unpriced_tool_calls` is not known.
-
-    The price of `without_standard` requests without the Batch API is not known: `standard_usd` has what they cost with
-    it.
-    """
-
-    usd: Decimal = Decimal(0)
-    standard_usd: Decimal = Decimal(0)
-    unpriced: int = 0
-    unread: int = 0
-    fees_usd: Decimal = Decimal(0)
-    tool_calls: Mapping[str, int] = MappingProxyType({})
-    unpriced_tool_calls: int = 0
-    without_standard: int = 0
 
 
 @dataclass(slots=True)
@@ -72,6 +52,8 @@ class Tally:
     tool_calls: Counter[str] = field(default_factory=Counter)
     unpriced_tool_calls: int = 0
     without_standard: int = 0
+    models: dict[str, ModelCost] = field(default_factory=dict)
+    differences: Differences = field(default_factory=Differences)
 
     def count(self, row: int, outcome: Outcome, code: str | None, message: str | None = None) -> None:
         """Count a row by its outcome and, if it has no good answer, by its reason."""
@@ -86,14 +68,44 @@ class Tally:
 
     def spend(self, usage: Usage) -> None:
         """Add the tokens of requests."""
-        *counts, media = usage
-        for kind, count in zip(_KINDS, counts, strict=True):
-            self.tokens[kind] += count
-        if media is not None:
-            self.tokens.update({kind: count for kind, count in media._asdict().items() if count})
+        self.tokens.update(token_counts(usage))
 
     def pay(self, cost: Cost) -> None:
-        """Add a cost."""
+        """Add the cost of a batch, with its tokens."""
+        self.spend(cost.usage)
+        self._pay(cost)
+        if cost.requests or cost.usd:
+            one = ModelCost(
+                cost.requests,
+                token_counts(cost.usage),
+                cost.usd,
+                cost.standard_usd,
+                cost.unpriced,
+                cost.without_standard,
+                cost.source,
+                list(cost.notes),
+            )
+            self._model(cost.model).merge(one)
+
+    def compare_usage(self, reported: RemoteUsage | None) -> bool:
+        """Compare the tokens of a batch's answers with those that OpenAI reports for it; return whether they differ.
+
+        `reported` is None if the server reports none.
+        """
+        if reported is None:
+            return False
+        theirs = Counter(asdict(reported))
+        if all(theirs[kind] == self.tokens[kind] for kind in ("input", "cached", "output")):
+            return False
+        self.differences = Differences(1, theirs, Counter({kind: self.tokens[kind] for kind in theirs}))
+        return True
+
+    def _model(self, name: str) -> ModelCost:
+        if name not in self.models and len(self.models) >= MAX_COUNTED_MODELS:
+            name = OTHER_MODELS
+        return self.models.setdefault(name, ModelCost())
+
+    def _pay(self, cost: "Cost | Tally") -> None:
         self.usd += cost.usd
         self.standard_usd += cost.standard_usd
         self.unpriced += cost.unpriced
@@ -110,8 +122,8 @@ class Tally:
 
     @property
     def saved(self) -> Decimal | None:
-        """The US dollars that the Batch API saves on that part; None if nothing of it is known."""
-        return None if self.paid is None else self.standard_usd - self.usd
+        """The US dollars that the Batch API saves on that part; None if that is not known."""
+        return None if self.paid is None or self.without_standard else self.standard_usd - self.usd
 
     def categorise(self, compiled: CompiledRecipe, answers: Sequence[Sequence[object]]) -> None:
         """Count the answers' values in columns that have only a few different ones."""
@@ -147,7 +159,10 @@ class Tally:
             self._reason(outcome, code, reason)
         for column, counts in other.categories.items():
             self.categories.setdefault(column, Counter()).update(counts)
-        self.pay(Cost(*(getattr(other, name) for name in Cost._fields)))
+        self._pay(other)
+        for model, cost in other.models.items():
+            self._model(model).merge(cost)
+        self.differences.merge(other.differences)
 
     def carry_over(self, former: Self, retried: Collection[Outcome] = RETRYABLE) -> None:
         """Add the answers of a former batch that are kept when its rows with the outcomes `retried` are sent again.
@@ -198,6 +213,8 @@ class Tally:
             "tool_calls": dict(self.tool_calls),
             "unpriced_tool_calls": self.unpriced_tool_calls,
             "without_standard": self.without_standard,
+            "models": {name: cost.to_json() for name, cost in self.models.items()},
+            "differences": self.differences.to_json(),
         }
 
     @classmethod
@@ -219,6 +236,8 @@ class Tally:
             tool_calls=Counter(members.get("tool_calls", {})),
             unpriced_tool_calls=members.get("unpriced_tool_calls", 0),
             without_standard=members.get("without_standard", 0),
+            models={name: ModelCost.from_json(cost) for name, cost in members.get("models", {}).items()},
+            differences=Differences.from_json(members["differences"]) if "differences" in members else Differences(),
         )
 
 

@@ -1,5 +1,6 @@
 """The tokens that OpenAI bills for a response, as its `usage` gives them."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -32,6 +33,21 @@ class Usage(NamedTuple):
     media: Media | None = None
 
 
+NO_USAGE = Usage(0, 0, 0, 0)
+
+_KINDS = ("input", "cached", "output", "reasoning", "cache_write")
+"""The names of the tokens of a usage, in its order."""
+
+
+def token_counts(usage: Usage) -> Counter[str]:
+    """Return the tokens of a usage by kind; those of media only if there are any."""
+    *counts, media = usage
+    found = Counter(dict(zip(_KINDS, counts, strict=True)))
+    if media is not None:
+        found.update({kind: count for kind, count in media._asdict().items() if count})
+    return found
+
+
 def read_usage(value: Any) -> Usage | None:
     """Return the tokens that a `usage` counts, in either of its two spellings; None if it is not an object."""
     if not isinstance(value, Mapping):
@@ -51,15 +67,16 @@ def read_usage(value: Any) -> Usage | None:
 def sum_usages(usages: Iterable[Usage]) -> Usage:
     """Return the sum of usages."""
     columns = list(zip(*usages, strict=True))
-    return sum_columns(columns) if columns else Usage(0, 0, 0, 0)
+    return sum_columns(columns) if columns else NO_USAGE
 
 
 def sum_columns(columns: Sequence[Sequence[Any]]) -> Usage:
     """Return the sum of usages that are given member by member."""
     *counts, media = columns
     found = [each for each in media if each is not None]
-    total = Usage(*map(sum, counts))
-    return total._replace(media=Media(*map(sum, zip(*found, strict=True)))) if found else total
+    read, cached, written, reasoning, cache_write = map(sum, counts)
+    media_sum = Media(*map(sum, zip(*found, strict=True))) if found else None
+    return Usage(read, cached, written, reasoning, cache_write, media_sum)
 
 
 def _media(read: Mapping[str, Any], written: Mapping[str, Any]) -> Media | None:

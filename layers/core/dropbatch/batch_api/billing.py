@@ -1,4 +1,4 @@
-"""What OpenAI's pricing and data residency pages say that no price list says, read on 2026-11-27.
+"""Facts of OpenAI's pricing and data residency pages that no price list has, read on 2026-11-27.
 
 https://developers.openai.com/api/docs/pricing and https://developers.openai.com/api/docs/guides/data-residency
 """

@@ -17,7 +17,7 @@ from dropbatch.collection.finish_job import finish_job
 from dropbatch.collection.finish_shard import finish_shard
 from dropbatch.collection.handover import continue_later, in_time, send_job
 from dropbatch.collection.result_progress import ResultTotals
-from dropbatch.collection.result_writer import write_results
+from dropbatch.collection.result_writer import meter_of, write_results
 from dropbatch.collection.retry_policy import is_last_try, plan_next_try
 from dropbatch.collection.verdict import Judge, Unanswered
 from dropbatch.domain.batches import Batch, FollowUp
@@ -31,7 +31,6 @@ from dropbatch.jobs.hold import hold, hold_for, resume
 from dropbatch.jobs.lease import defer, leased, release, update_own
 from dropbatch.jobs.spending import settle
 from dropbatch.messages import BatchMessage
-from dropbatch.money.cost_meter import CostMeter
 from dropbatch.ports import RemoteBatch
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
@@ -138,7 +137,7 @@ def _collect(context: Context, job: Job, batch: Batch) -> bool:
     remote = retrieve_ended(context, job, batch)
     failure = classify_failure(remote.errors) if remote.status is OpenAIStatus.FAILED else None
     # Looks into the price list, which takes 80 MB for a moment, before answers take theirs.
-    bill = CostMeter(batch.model, batch.endpoint, base_url=context.openai_base_url)
+    bill = meter_of(context, rows, batch)
     batch.results = context.new_token()  # of this try: a process that lost its lease may still write under its own
     fetched = fetch_answers(context, rows.files, shard, batch, remote)
     if fetched is None:
@@ -150,11 +149,14 @@ def _collect(context: Context, job: Job, batch: Batch) -> bool:
         judge = Judge(job, batch, Unanswered(remote, failure, code=code), failure, over)
         if code is not None and not rows.files.judged(batch):
             bill.add_unread(max(0, batch.requests - answers.found))
-        written = write_results(context, rows, shard, batch, answers, judge, bill, lambda: in_time(context))
+        reported = remote.usage
+        written = write_results(context, rows, shard, batch, answers, judge, bill, lambda: in_time(context), reported)
     if written is None:
         return False
     _learn(context, job, batch, remote, failure, answers, written)
     _mark_collected(context, batch, remote, failure, written)
+    if written.usage_differs:
+        context.observer.metric("UsageDifferences", 1)
     context.observer.info(
         "batch collected", openai_id=batch.openai_id, lines=answers.found, again=written.again, **batch.ids
     )

@@ -1,14 +1,13 @@
 """The end of a shard: its batches' children are created, and once all batches are closed, its results are rendered."""
 
 from dropbatch.collection.handover import in_time
-from dropbatch.collection.result_writer import write_results
+from dropbatch.collection.result_writer import meter_of, write_results
 from dropbatch.collection.verdict import Judge, Unanswered
 from dropbatch.delivery.render_shard import render
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import MAY_BE_PAID
 from dropbatch.domain.states import CLOSED, BatchState, ShardState
-from dropbatch.money.cost_meter import CostMeter
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 
@@ -47,7 +46,7 @@ def finish_shard(context: Context, rows: JobRows, number: int) -> bool:
 
 def _write_abandoned(context: Context, rows: JobRows, shard: Shard, batch: Batch) -> None:
     """Write the outcomes of the rows of a batch that ended without answers."""
-    bill = CostMeter(batch.model, batch.endpoint, base_url=context.openai_base_url)
+    bill = meter_of(context, rows, batch)
     if batch.refusal in MAY_BE_PAID:
         bill.add_unread(batch.requests)
     judge = Judge(rows.job, batch, Unanswered(None, refusal=batch.refusal))

@@ -66,7 +66,7 @@ class ResultBuilder:
         self._bill.add_calls(answer for answer in read if answer.tools)
         usages = [answer.usage for answer in read if answer.usage is not None]
         if usages:
-            self._tally.spend(self._bill.add(usages))
+            self._bill.add(usages)
 
     def build(
         self, chunk: Sequence[int], tries: Sequence[int], lines: Sequence[bytes | None]
@@ -125,7 +125,6 @@ class ResultBuilder:
         if usages:
             tokens, first = self.index.tokens, self._first
             total = self._bill.add(usages)
-            self._tally.spend(total)
             self.written.counted_tokens += total.input_tokens
             self.written.answers += len(usages)
             if len(usages) < len(rows):

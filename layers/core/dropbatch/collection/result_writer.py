@@ -16,7 +16,7 @@ from dropbatch.collection.verdict import Judge
 from dropbatch.domain.batches import USAGE_KINDS, Batch
 from dropbatch.domain.jobs import Shard
 from dropbatch.money.cost_meter import CostMeter
-from dropbatch.ports import BYTES, JSON, Piece
+from dropbatch.ports import BYTES, JSON, Piece, RemoteUsage
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.batch_results import responses_key, writing_results
 from dropbatch.storage.context import Context
@@ -28,6 +28,12 @@ _AGAIN = ".rows.0"
 """The suffix of the object that lists the rows of the batch's child."""
 
 
+def meter_of(context: Context, rows: JobRows, batch: Batch) -> CostMeter:
+    """Return a meter for a batch's answers, by the recipe's own prices if it has some."""
+    given = rows.compiled.recipe.prices if rows.compiled else None
+    return CostMeter(batch.model, batch.endpoint, base_url=context.openai_base_url, given=given)
+
+
 def write_results(
     context: Context,
     rows: JobRows,
@@ -37,6 +43,7 @@ def write_results(
     judge: Judge,
     bill: CostMeter,
     in_time: InTime = lambda: True,
+    reported: RemoteUsage | None = None,
 ) -> ResultTotals | None:
     """Write the final result of each row of a batch, the sums, and the list of the rows that get another try.
 
@@ -44,7 +51,8 @@ def write_results(
     new `bill`; each call comes further. The first call's `judge.over` holds for all of them. In the end
     `batch.results` names the results, which are the same as one call would have written.
 
-    `answers` is None if the batch never had any: then one call writes everything.
+    `answers` is None if the batch never had any: then one call writes everything. `reported` are the tokens that OpenAI
+    reports for the batch; None if it reports none.
     """
     former = rows.files.judged(batch) if answers is not None else {}
     progress = ResultProgress.from_json(former) if former else ResultProgress(judge.over, f"{batch.results}.joined")
@@ -67,6 +75,7 @@ def write_results(
         if not _join(context, rows.files.results_key(batch), progress, in_time):
             rows.files.keep_judged(batch, progress.to_json())
             return None
+    progress.written.usage_differs = progress.tally.compare_usage(reported)
     tally = json.dumps(progress.tally.to_json()).encode()
     context.objects.put(context.buckets.work, rows.files.results_key(batch) + ".tally", tally, JSON)
     return progress.written

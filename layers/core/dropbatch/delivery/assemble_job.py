@@ -21,6 +21,7 @@ from dropbatch.intake.carry_over import KEPT, recipe_of
 from dropbatch.jobs.end_job import end
 from dropbatch.ports import BYTES, HTML, Piece
 from dropbatch.reporting import event_members, report_page, result_files
+from dropbatch.reporting.costs import cost_before
 from dropbatch.reporting.event_members import Ended, UsedRecipe
 from dropbatch.reporting.report_page import MAX_SHOWN_ROWS, ColumnNames
 from dropbatch.rows.job_rows import JobRows
@@ -148,7 +149,9 @@ def _make_results(context: Context, job: Job, files: JobFiles) -> tuple[Ended, l
     if not tally.outcomes[Outcome.OK]:
         compared = None  # there is nothing to compare, and the message says anyway that no row has an answer
     is_older = event_members.is_older(context, job)
-    return Ended(job, status, tally, objects, context.now(), skipped, recipes, compared, is_older), rendered.samples
+    before = cost_before(decision_of(context, job.retry_of)) if job.retry_of else None
+    end = Ended(job, status, tally, objects, context.now(), skipped, recipes, compared, is_older, before)
+    return end, rendered.samples
 
 
 def _compared(context: Context, rows: JobRows, fingerprints: list[str] | None) -> Comparison | None:

@@ -6,9 +6,10 @@ is killed.
 """
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from enum import Enum
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.items import Item
 
 NOTHING = Decimal(0)
@@ -54,9 +55,26 @@ def fit(spending: Spending, limit: Decimal | None, likely: Decimal, high: Decima
 
 @dataclass(slots=True, kw_only=True)
 class JobSpending(Spending):
-    """The spending of a job."""
+    """The spending of a job, and what the batches that it was spent for had been quoted at."""
 
     job_id: str
+    quoted_likely: Decimal = NOTHING
+    quoted_high: Decimal = NOTHING
+
+    def compare(self, batch: Batch) -> None:
+        """Record the quoted price of a batch that is settled."""
+        self.quoted_likely += batch.likely_usd or NOTHING
+        self.quoted_high += batch.high_usd or NOTHING
+
+    def price(self, batch: Batch) -> tuple[Decimal, Decimal]:
+        """Return what a batch likely costs, and the most, by its quote and by how much dearer the job turned out."""
+        likely, high = batch.likely_usd or NOTHING, batch.high_usd or NOTHING
+        return likely * _factor(self.spent, self.quoted_likely), high * _factor(self.spent, self.quoted_high)
+
+
+def _factor(spent: Decimal, quoted: Decimal) -> Decimal:
+    """Return how much dearer than quoted something was, at least 1, in thousandths rounded up."""
+    return max(Decimal(1), (spent / quoted).quantize(Decimal("0.001"), ROUND_UP)) if quoted else Decimal(1)
 
 
 @dataclass(slots=True, kw_only=True)

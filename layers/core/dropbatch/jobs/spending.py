@@ -12,7 +12,7 @@ from decimal import Decimal
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.jobs import Job
-from dropbatch.domain.spending import NOTHING, Fit, MonthTotal, Standing, fit
+from dropbatch.domain.spending import NOTHING, Fit, JobSpending, MonthSpending, MonthTotal, Standing, fit
 from dropbatch.domain.states import CLOSED, HeldReason, JobState
 from dropbatch.storage.context import Context
 
@@ -41,19 +41,21 @@ def month_limit(context: Context, job: Job) -> Decimal | None:
 
 def find_limit(context: Context, job: Job, batch: Batch) -> tuple[Fit, HeldReason]:
     """Return whether a batch may be created now, and the limit that it would pass if not."""
-    if batch.reserved_usd is not None or batch.high_usd is None:
+    limits = job_limit(context, job), month_limit(context, job)
+    if batch.reserved_usd is not None or batch.high_usd is None or limits == (None, None):
         return Fit.FITS, HeldReason.COST
-    likely, high = batch.likely_usd or NOTHING, batch.high_usd
-    limit = job_limit(context, job)
-    if limit is not None:
-        found = fit(context.repository.job_spending(job.id), limit, likely, high)
-        if found is not Fit.FITS:
-            return found, HeldReason.COST
-    limit = month_limit(context, job)
-    if limit is None:
-        return Fit.FITS, HeldReason.MONTH
     month = context.repository.month_spending(month_of(context.now()))
-    return fit(month, limit, likely, high), HeldReason.MONTH
+    return _fit(context.repository.job_spending(job.id), month, limits, batch)
+
+
+def _fit(
+    spending: JobSpending, month: MonthSpending, limits: tuple[Decimal | None, Decimal | None], batch: Batch
+) -> tuple[Fit, HeldReason]:
+    likely, high = spending.price(batch)
+    of_job = fit(spending, limits[0], likely, high)
+    if of_job is not Fit.FITS:
+        return of_job, HeldReason.COST
+    return fit(month, limits[1], likely, high), HeldReason.MONTH
 
 
 def reserve(context: Context, job: Job, batch: Batch) -> bool:
@@ -64,15 +66,13 @@ def reserve(context: Context, job: Job, batch: Batch) -> bool:
     if batch.reserved_usd is not None:  # of a create that was in doubt, and certainly does not exist
         context.repository.save(batch)
         return True
+    limits = job_limit(context, job), month_limit(context, job)
     while True:
         month = context.repository.month_spending(month_of(context.now()))
         spending = context.repository.job_spending(job.id)
-        price = batch.high_usd or NOTHING
-        if batch.high_usd is not None:
-            likely = batch.likely_usd or NOTHING
-            limits = ((spending, job_limit(context, job)), (month, month_limit(context, job)))
-            if any(fit(spent, limit, likely, price) is not Fit.FITS for spent, limit in limits):
-                return False
+        if batch.high_usd is not None and _fit(spending, month, limits, batch)[0] is not Fit.FITS:
+            return False
+        _, price = spending.price(batch)
         spending.expires_at = batch.expires_at
         spending.committed += price
         month.committed += price
@@ -115,6 +115,8 @@ def settle(context: Context, batch: Batch) -> None:
         standard = current.standard_usd or NOTHING
         for each in (month, spending):
             each.settle(reserved, paid)
+        if paid:  # one that was never at work says nothing about its quote
+            spending.compare(current)
         month.standard += standard
         month.unpriced += current.unpriced
         spending.expires_at = current.expires_at
@@ -140,16 +142,21 @@ def settle_all(context: Context, batches: Sequence[Batch]) -> None:
 
 def standing(context: Context, job: Job) -> Standing:
     """Return how a job stands to its limits: before its first batch, as it is quoted, and later as it has come."""
-    spent = context.repository.job_spending(job.id).spent
+    spending = context.repository.job_spending(job.id)
     if job.state is JobState.BUILDING:
         likely = job.quote.price.likely if job.quote is not None and job.quote.price is not None else None
     else:
-        prices = [batch.likely_usd for batch in context.repository.batches(job.id) if batch.state not in CLOSED]
-        known = [price for price in prices if price is not None]
-        likely = sum(known, spent) if len(known) == len(prices) else None
+        waiting = [batch for batch in context.repository.batches(job.id) if batch.state not in CLOSED]
+        is_known = all(batch.likely_usd is not None for batch in waiting)
+        likely = sum((spending.price(batch)[0] for batch in waiting), spending.spent) if is_known else None
     month = context.repository.month_spending(month_of(context.now()))
     return Standing(
-        spent, likely, job_limit(context, job), month.month, month.spent + month.committed, context.max_month_usd
+        spent=spending.spent,
+        likely=likely,
+        limit=job_limit(context, job),
+        month=month.month,
+        month_spent=month.spent + month.committed,
+        month_limit=context.max_month_usd,
     )
 
 

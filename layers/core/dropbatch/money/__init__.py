@@ -1,4 +1,4 @@
-"""The cost of answers in US dollars, by the public price list.
+"""The prices of models, by the recipe or the public price list, and the cost of answers in US dollars.
 
 Never: a decision to spend. It adds up what was spent.
 """

@@ -68,7 +68,16 @@ def _provider(base_url: str) -> "Provider | None":
     tune_gc()  # the list has a hundred thousand objects, and stays in memory
     if is_openai(base_url):
         return next(each for each in providers if each.id == "openai")
-    return next((each for each in providers if re.match(each.api_pattern, base_url)), None)
+    return next((each for each in providers if _is_at(each, base_url)), None)
+
+
+def _is_at(provider: "Provider", base_url: str) -> bool:
+    """Return whether an address is a provider's. The list's patterns may end within the name of a host."""
+    found = re.match(provider.api_pattern, base_url)
+    if found is None:
+        return False
+    rest = base_url[found.end() :]
+    return not rest or rest[0] in "/:?" or found[0].endswith(("/", "."))
 
 
 def _source(provider: "Provider") -> str:

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from dropbatch.answers.usage import Media, Usage
 from dropbatch.batch_api.billing import has_cached_batch_price, host_factor, is_openai
 from dropbatch.batch_api.endpoints import CHAT, endpoint_at
 from dropbatch.batch_api.tool_fees import FILE_SEARCH, WEB_SEARCH, call_fee
 from dropbatch.money.price_list import ListedModel, find_model
+from dropbatch.recipes.given_prices import GivenPrices
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, TieredPrices
@@ -55,15 +56,6 @@ _WRITE_FACTOR = Decimal("1.25")
 
 _NO_PRICE: Rates = MappingProxyType({})
 _ZERO, _HALF, _ONE = Decimal(0), Decimal("0.5"), Decimal(1)
-
-
-class GivenPrices(NamedTuple):
-    """The prices of a recipe, for a million tokens in a batch. None of the optional ones follows from `input`."""
-
-    input: Decimal
-    output: Decimal
-    cached: Decimal | None = None
-    cache_write: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +189,7 @@ def _listed_prices(model: str, base_url: str) -> Prices | None:
 
 
 def _notes(model: str, found: ListedModel, share: Decimal, factor: Decimal) -> list[str]:
-    """Say by which rules a price does not simply stand in the list."""
+    """Return the rules that decided more than the list."""
     notes = []
     if found.name != model:
         notes.append(f"priced as {found.name}")

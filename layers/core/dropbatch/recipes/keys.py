@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from dropbatch.batch_api.endpoints import CHAT
 from dropbatch.domain.problems import Problem, Problems
+from dropbatch.recipes.given_prices import GivenPrices, read_prices
 from dropbatch.recipes.key_values import (
     EVENTS,
     Example,
@@ -35,7 +36,7 @@ from dropbatch.recipes.money_values import CanaryRows, read_amount, read_canary
 from dropbatch.recipes.recipe_problems import problem_at
 from dropbatch.recipes.yaml import Place
 
-NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try", "prices"})
+NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try"})
 
 DEADLINE_SECONDS = 72 * 3600
 
@@ -104,6 +105,7 @@ class Recipe:
     hold: Annotated[bool, Key(read_truth)] = False
     canary: Annotated[CanaryRows | None, Key(read_canary)] = None
     cache: Annotated[str, Key(choice("auto", "off"))] = "auto"
+    prices: Annotated[GivenPrices | None, Key(read_prices)] = None
 
     files: tuple[str, ...] = ()
     file_keys: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

@@ -35,7 +35,8 @@ _ELSEWHERE = ("previous_response_id", "conversation", "prompt")
 """The members of a Responses request that bring text from elsewhere: the order of `instructions` matters there."""
 
 _ROLES = ("system", "developer", "user")
-_BLOCKS = ("text", "image_url", "file", "input_text", "input_image", "input_file")
+_MEDIA = ("image_url", "file", "input_image", "input_file")
+_BLOCKS = ("text", "input_text", *_MEDIA)
 """The roles of messages, and the types of content blocks, that can carry a breakpoint."""
 
 
@@ -95,7 +96,7 @@ class _Start(NamedTuple):
 
 def _constant_start(tree: dict[str, Any], endpoint: str) -> _Start | None:
     """Return the tree with a breakpoint behind all that is the same for every row; None if none can be placed."""
-    if varies({name: tree.get(name) for name in _BEFORE_MESSAGES}):
+    if varies({name: tree.get(name) for name in (*_BEFORE_MESSAGES, *_ELSEWHERE)}):
         return None
     member = endpoint_at(endpoint).question
     place = _last_block(tree.get(member))
@@ -108,9 +109,20 @@ def _constant_start(tree: dict[str, Any], endpoint: str) -> _Start | None:
     messages[number] = _marked(messages[number], place[1], endpoint)
     shared = {**messages[number], "content": messages[number]["content"][: place[1] + 1]}
     before = {name: tree[name] for name in _BEFORE_MESSAGES if name in tree}
-    written = to_json(with_constants([before, *messages[:number], shared]))
-    digest = hashlib.blake2b(written, digest_size=8).hexdigest()
-    return _Start({**tree, member: messages}, len(written) // BYTES_PER_TOKEN, digest)
+    written = with_constants([before, *messages[:number], shared])
+    digest = hashlib.blake2b(to_json(written), digest_size=8).hexdigest()
+    tokens = len(to_json(_without_media(written))) // BYTES_PER_TOKEN
+    return _Start({**tree, member: messages}, tokens, digest)
+
+
+def _without_media(value: Any) -> Any:
+    """Return JSON without blocks of images and files: their tokens do not follow from their bytes."""
+    if isinstance(value, Mapping):
+        return {name: _without_media(item) for name, item in value.items()}
+    if isinstance(value, list):
+        blocks = (item for item in value if not isinstance(item, Mapping) or item.get("type") not in _MEDIA)
+        return [_without_media(item) for item in blocks]
+    return value
 
 
 def _last_block(messages: Any) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.spending import NOTHING, Standing
 from dropbatch.domain.states import HeldReason
 from dropbatch.reporting.event_members import CANARY_PAGE_NAME, results_prefix
-from dropbatch.reporting.phrases import counted, dollars, marker_command, money
+from dropbatch.reporting.phrases import about, counted, dollars, marker_command, money
 from dropbatch.reporting.row_limit import rows_in_short, rows_taken
 from dropbatch.storage.context import Context
 
@@ -15,6 +15,9 @@ OLDER_VERSION = (
     "Another version of the file has come since, and a marker beside the file is for that one. To have this version's "
     "rows answered, drop them under another name."
 )
+
+MIN_SHOWN = Decimal("0.01")
+"""Smaller limits are shown with all their digits."""
 
 _NOTHING_SENT = "Nothing was sent to OpenAI, and nothing is billed."
 
@@ -37,12 +40,12 @@ def approval_reason(context: Context, job: Job, reason: HeldReason, money_: Stan
         case HeldReason.REQUESTED:
             return f"{name} waits: it asks {rows_taken(job)}, and its recipe says `hold: true`. {_NOTHING_SENT}"
         case HeldReason.COST:
-            return f"{name} waits: {_cost(money_)}, and more than {_limit(job, money_)} {_sent(money_)}"
+            return f"{name} waits: {_cost(job, money_)}, and more than {_limit(job, money_)} {_sent(money_)}"
         case HeldReason.MONTH:
             left = max(NOTHING, (money_.month_limit or NOTHING) - money_.month_spent)
             return (
-                f"{name} waits: {_cost(money_)}, and {money(left)} is left for {money_.month} of the "
-                f"{money(money_.month_limit or NOTHING)} that all jobs may cost in a month (the stack's parameter "
+                f"{name} waits: {_cost(job, money_)}, and {_amount(left)} is left for {money_.month} of the "
+                f"{_amount(money_.month_limit or NOTHING)} that all jobs may cost in a month (the stack's parameter "
                 f"MaxMonthlyCost). {_sent(money_)}"
             )
         case HeldReason.UNPRICED:
@@ -89,17 +92,22 @@ def _dollars(usd: Decimal | None) -> float | None:
     return None if usd is None else dollars(usd)
 
 
-def _cost(money_: Standing) -> str:
-    likely = "more than is known" if money_.likely is None else f"about {money(money_.likely)}"
+def _cost(job: Job, money_: Standing) -> str:
+    likely = "an unknown amount" if money_.likely is None else about(money_.likely)
     if not money_.spent:
-        return f"it will likely cost {likely}"
-    return f"it has cost {money(money_.spent)} so far, and all of it will likely cost {likely}"
+        return f"it asks {rows_taken(job)}, which will likely cost {likely}"
+    return f"it has cost {about(money_.spent)} so far, and all of it will likely cost {likely}"
+
+
+def _amount(usd: Decimal) -> str:
+    """Say a limit, which may be less than a cent."""
+    return f"${usd.normalize():f}" if 0 < usd < MIN_SHOWN else money(usd)
 
 
 def _limit(job: Job, money_: Standing) -> str:
-    limit = money(money_.limit or NOTHING)
+    limit = _amount(money_.limit or NOTHING)
     if job.approved:
-        return f"{limit} needs another approval (a fifth above the approved {money(job.approved_usd or NOTHING)})."
+        return f"{limit} needs another approval (a fifth above the approved {_amount(job.approved_usd or NOTHING)})."
     if job.budget_usd is not None and money_.limit == job.budget_usd:
         return f"{limit} needs an approval (the recipe's `budget_usd`)."
     if job.awaits_canary and job.canary is not None and money_.limit == job.canary.max_usd:
@@ -127,12 +135,12 @@ def _canary(context: Context, job: Job, money_: Standing) -> str:
     page = f"s3://{context.buckets.results}/{results_prefix(job)}{CANARY_PAGE_NAME}"
     text = (
         f"{job.drop.name} waits: of the {counted(canary.asked, 'row')} that were sent first, {canary.ok:,} have a good "
-        f"answer, and they cost {money(money_.spent)}. "
+        f"answer, and they cost {about(money_.spent)}. "
     )
     if canary.ok < canary.min_ok * canary.asked:
         text += f"The recipe's `canary` asks for at least {canary.min_ok:.0%} good answers."
     elif canary.max_usd is not None and money_.spent > canary.max_usd:
-        text += f"The recipe's `canary` allows {money(canary.max_usd)} for them."
+        text += f"The recipe's `canary` allows {_amount(canary.max_usd)} for them."
     else:
         text += "That is more for a row than was quoted at most."
     return f"{text} The other rows were not sent. See the answers: {page}"

@@ -1,17 +1,27 @@
 """Notifications at the end of a job: its counts, cost, answers and reasons, and the next steps."""
 
 import shlex
+from collections.abc import Mapping
+from typing import Any
 
 from dropbatch.domain.deadlines import MAX_JOB_SECONDS
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import JobStatus, Outcome
 from dropbatch.ports import Notification
 from dropbatch.reporting.advice import Cure, cures
-from dropbatch.reporting.costs import cost_given_up, cost_sentence
+from dropbatch.reporting.costs import cost_given_up, receipt_lines
 from dropbatch.reporting.event_members import GAVE_UP_REASONS, Ended, end_members, end_times, is_older, results_prefix
 from dropbatch.reporting.mirror_lines import mirror_lines
 from dropbatch.reporting.notifications import notification_of, skipped_lines
-from dropbatch.reporting.phrases import console_link, counted, local_time, marker_command, rows_counted
+from dropbatch.reporting.phrases import (
+    about,
+    console_link,
+    counted,
+    local_time,
+    marker_command,
+    read_dollars,
+    rows_counted,
+)
 from dropbatch.reporting.quote_lines import quoted_sentence
 from dropbatch.reporting.row_limit import limited_lines
 from dropbatch.reporting.runs import comparison_lines
@@ -64,7 +74,7 @@ def ended(context: Context, end: Ended) -> Notification:
     if job.replaced_by:
         text.append(f"Run {job.replaced_by} replaced the file, and its recipe says `replace: cancel`.")
     text += comparison_lines(end.compared)
-    text.append(cost_sentence(tally))
+    text += receipt_lines(tally, job, end.before)
     text += quoted_sentence(job.quote, tally.paid)
     text += limited_lines(job, tally)
     dropped, done_at = (local_time(seconds, context.zone) for seconds in (job.drop.modified, end.ended_at))
@@ -117,16 +127,21 @@ def _next_steps(context: Context, end: Ended) -> list[str]:
     return [*steps, f"Rows without a good answer: {failed}"]
 
 
+def _cost_without_results(cost: Mapping[str, Any]) -> str:
+    paid, asked = read_dollars(cost["paid"]), cost["uncollected_requests"]
+    if not asked:
+        return f"Paid {about(paid)}." if paid else "Nothing was paid."
+    charged = f"OpenAI may have charged for {counted(asked, 'request')}; no sum includes that."
+    return f"Paid {about(paid)} for the answers that came. {charged}" if paid else charged
+
+
 def results_given_up(context: Context, job: Job) -> Notification:
     """Return the notification of a job whose results could not be written before its time was over."""
     cost = cost_given_up(context, job)
-    asked = cost["uncollected_requests"]
     text = [
         f"{job.drop.name}: Dropbatch could not write its results in {MAX_JOB_SECONDS // 86_400} days. OpenAI's "
         f"answers are kept in s3://{context.buckets.work}/jobs/{job.id}/ for 30 days more.",
-        f"OpenAI may have charged for {counted(asked, 'request')}; no sum includes that."
-        if asked
-        else "Nothing was paid.",
+        _cost_without_results(cost),
         "The collect function's log says why.",
     ]
     if not is_older(context, job):

@@ -53,6 +53,7 @@ class Ended:
     recipes: Sequence["UsedRecipe"] = ()
     compared: Comparison | None = None
     is_older: bool = False  # there is a newer version of the file
+    before: Mapping[str, Any] | None = None  # the cost of the jobs whose rows this `.retry` sent again
 
     @property
     def reasons(self) -> list[tuple[Outcome, str]]:
@@ -134,7 +135,7 @@ def end_members(end: Ended) -> dict[str, Any]:
     tally, job = end.tally, end.job
     return {
         "rows": {**row_members(job), **{str(outcome): tally.outcomes[outcome] for outcome in Outcome}},
-        "cost": cost_members(tally, cost_of_all(job, tally)),
+        "cost": cost_members(tally, job, cost_of_all(job, tally), end.before),
         **quoted_and_paid(job.quote, tally.paid),
         "times": end_times(job, end.ended_at),
         "reasons": [

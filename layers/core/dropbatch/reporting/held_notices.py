@@ -80,12 +80,12 @@ def held(
             verdict = approval_verdict(job, reason)
             text = [
                 approval_reason(context, job, reason, money),
-                *quote_lines(job.quote),
                 *skipped_lines(context, job, skipped),
                 *recipe_of_retry(recipes),
                 *open_run_lines(job, others),
                 *([understood_line(understood)] if understood else []),
                 *notice_lines(notices),
+                *quote_lines(job.quote),
                 *approval_lines(job, "answered", is_older=is_older(context, job), spent=money.spent),
             ]
     detail: dict[str, Any] = {"held_reason": str(reason), "notices": listed_notices(notices)}

@@ -67,7 +67,7 @@ def end_to_come(jobs: Sequence[Job], done: str) -> str:
     return f"OpenAI answers within 24 hours; {then}."
 
 
-_CENT = Decimal("0.01")
+_CENT, _LEAST = Decimal("0.01"), Decimal("0.00001")
 
 
 def money(usd: Decimal) -> str:
@@ -80,9 +80,14 @@ def money(usd: Decimal) -> str:
     return counted(cents, "cent") if cents < 100 else f"${usd:,.2f}"
 
 
+def shown(usd: Decimal) -> Decimal:
+    """Return a sum of US dollars with five decimals, of which each shows; a sum that is not zero never becomes zero."""
+    return round(usd, 5) or (_LEAST.copy_sign(usd) if usd else usd)
+
+
 def dollars(usd: Decimal) -> float:
     """Return a sum as JSON shows it: a number of US dollars with at most five decimals."""
-    return float(round(usd, 5))
+    return float(shown(usd))
 
 
 def read_dollars(written: float | None) -> Decimal | None:

@@ -13,6 +13,7 @@ from jinja2 import DictLoader, Environment
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import COMPLETE, Outcome
 from dropbatch.domain.problems import Problems
+from dropbatch.reporting.costs import cost_remarks, model_lines, page_sums
 from dropbatch.reporting.event_members import Ended, results_prefix
 from dropbatch.reporting.phrases import (
     console_link,
@@ -142,8 +143,10 @@ _ENDED = """{% extends "base" %}
 <h2>Cost and time</h2>
 <table>
   {% if paid is not none %}<tr><td>paid</td><td class="n">{{ money(paid) }}</td></tr>
-  <tr>{% if saved >= 0 %}<td>saved by batching</td><td class="n">{{ money(saved) }}</td>
-    {%- else %}<td>more than without batching</td><td class="n">{{ money(-saved) }}</td>{% endif %}</tr>
+  {% if saved is not none %}<tr><td>the synchronous API</td><td class="n">{{ money(synchronous) }}</td></tr>
+  <tr><td>{{ "saved by batching" if is_saved else "more than without batching" }}</td>
+    <td class="n">{{ saved }}</td></tr>
+  {% else %}<tr><td>saved by batching</td><td class="n">not known</td></tr>{% endif %}
   {% else %}<tr><td>paid</td><td class="n">not known</td></tr>{% endif %}
   {% if quote %}<tr><td>quoted, likely and at most</td>
     <td class="n">{{ money(quote.likely) }}, {{ money(quote.high) }}</td></tr>
@@ -159,6 +162,23 @@ _ENDED = """{% extends "base" %}
   <tr><td>dropped</td><td class="n"><time datetime="{{ iso(dropped) }}">{{ local(dropped) }}</time></td></tr>
   <tr><td>ended</td><td class="n"><time datetime="{{ iso(ended) }}">{{ local(ended) }}</time></td></tr>
 </table>
+{% if models %}
+<h2>Cost by model</h2>
+<table class="wide">
+  <tr class="head"><th>model</th><th class="n">requests</th><th class="n">input tokens</th>
+    <th class="n">output tokens</th><th class="n">paid</th></tr>
+  {% for line in models %}
+  <tr><td class="text" data-label="model">{{ line.model }}</td>
+    <td class="n" data-label="requests">{{ "{:,}".format(line.requests) }}</td>
+    <td class="n" data-label="input tokens">{{ "{:,}".format(line.tokens.get("input", 0)) }}</td>
+    <td class="n" data-label="output tokens">{{ "{:,}".format(line.tokens.get("output", 0)) }}</td>
+    <td class="n" data-label="paid">{{ "not known" if line.paid is none else exact(line.paid) }}</td></tr>
+  {% endfor %}
+  {% if models | length > 1 and paid is not none %}
+  <tr><th>all</th><td></td><td></td><td></td><td class="n" data-label="paid">{{ exact(paid) }}</td></tr>{% endif %}
+</table>{% endif %}
+{% for line in cost_lines %}
+<p class="soft">{{ line }}</p>{% endfor %}
 <h2>Files</h2>
 <table class="wide">{% for what, key in objects.items() %}
   <tr><td>{{ what }}</td><td class="text"><code>s3://{{ bucket }}/{{ key }}</code></td></tr>{% endfor %}
@@ -226,6 +246,8 @@ class ColumnNames(NamedTuple):
 def page(context: Context, end: Ended, samples: Sequence[Mapping[str, object]], columns: ColumnNames) -> bytes:
     """Return the report of a job as UTF-8 HTML. `samples` are rows as the collector keeps them."""
     tally, job = end.tally, end.job
+    lines = model_lines(tally, job)
+    paid, standard, saved = page_sums(tally, lines)
     return _rendered(
         context,
         "ended",
@@ -246,8 +268,13 @@ def page(context: Context, end: Ended, samples: Sequence[Mapping[str, object]], 
             ("Some of the others", "outcome", [s for s in samples if not s["good"]]),
         ],
         limited=" ".join(limited_lines(job, tally)),
-        paid=tally.paid,
-        saved=tally.saved,
+        paid=paid,
+        synchronous=standard,
+        saved=saved,
+        is_saved=tally.saved is None or tally.saved >= 0,
+        exact="${:,.5f}".format,
+        models=lines,
+        cost_lines=cost_remarks(tally, job, lines, end.before),
         unpriced=tally.unpriced,
         unread=tally.unread,
         fees=tally.fees_usd,
