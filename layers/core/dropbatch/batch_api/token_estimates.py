@@ -42,8 +42,8 @@ REASONING: Final = {
     "xhigh": Tokens(512, 4_096, 16_384),
     "max": Tokens(1_024, 8_192, 32_768),
 }
-"""The tokens with which a model reasons before it answers, by effort. Models decide it by themselves, and by the
-question: the bounds are for the average of a job's rows."""
+"""The tokens with which a model reasons before it answers, by effort. A model decides it for each question: the
+bounds are for the average of a job's rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ class _Prompt:
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What the settings of a request say of its answers, and the bytes of its schema and its tools."""
+    """The estimate that the settings of a request give: its answers, and the bytes of its schema and its tools."""
 
     output: Tokens
     basis: str
@@ -346,7 +346,7 @@ def _image(quality: Any) -> Tokens:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What a request says of the form of its answers: the bytes of the schema, and the tokens of JSON that fits it."""
+    """The form of answers that a request asks for: the bytes of the schema, and the tokens of JSON that fits it."""
 
     bytes: int
     said: Tokens | None

@@ -34,8 +34,10 @@ def quote_batches(
         pair = part.endpoint, part.model
         by_recipe[pair], by_model[pair] = own, general
 
+    given = compiled.recipe.prices if compiled else None
+
     def prices(endpoint: str, model: str) -> Prices | None:
-        return prices_of(model, endpoint=endpoint, base_url=context.openai_base_url)
+        return prices_of(model, endpoint=endpoint, base_url=context.openai_base_url, given=given)
 
     quote, priced = quote_of(rows, works, _terms(compiled), Histories(by_recipe, by_model), prices)
     for batch, one in zip(batches, priced, strict=True):

@@ -74,7 +74,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a job's recipe says about its requests, besides their own estimates.
+    """The facts about a job's requests that its recipe decides, besides their own estimates.
 
     Each request but the first reads `cached_prefix` tokens from OpenAI's cache. `writes_rows` says of a model whether
     OpenAI writes the whole of long prompts to its cache.
@@ -87,7 +87,7 @@ class Terms:
 
 @dataclass(slots=True)
 class Histories:
-    """What earlier jobs came to, by endpoint and model: those of the same recipe and form of answers, and all."""
+    """The usage of earlier jobs, by endpoint and model: those of the same recipe and form of answers, and all."""
 
     recipe: Mapping[Pair, UsageHistory] = field(default_factory=dict)
     model: Mapping[Pair, UsageHistory] = field(default_factory=dict)
@@ -244,7 +244,7 @@ def _dollars(tariff: Tariff, work: Work, estimate: Estimate, *, images: bool) ->
 
 
 def _price(tariff: Tariff, requests: int, total: _Counts, *, images: bool) -> Decimal:
-    """Return the price of requests that have so many tokens together, each about as many."""
+    """Return the price of requests that have these tokens together, each about the same number."""
     if not requests:
         return Decimal(0)
     each = tariff.price(_Counts(*(count // requests for count in total)).usage(images=images))
