@@ -28,9 +28,9 @@ format: setup ## Format the code, and fix what ruff can fix
 architecture: setup ## Write the generated parts of docs/architecture.md
 	@PYTHONPATH=layers/core $(BIN)/python -m local.architecture
 
-# One process more than the two cores it is made for: the one with the end-to-end tests mostly waits.
+# Two processes more than the two cores it is made for: those with the end-to-end tests mostly wait.
 test: check ## Run everything: the checks, and all tests, end to end too
-	@$(ISOLATED) $(BIN)/pytest -q -n 3 --durations=10
+	@$(ISOLATED) $(BIN)/pytest -q -n 4 --durations=10
 
 test-fast: setup ## Run the unit, contract and scenario tests that are not slow: for every save
 	@$(ISOLATED) $(BIN)/pytest -q -n 2 --dist worksteal -m "not slow" $(wildcard tests/unit tests/contract tests/scenarios)

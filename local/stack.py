@@ -4,6 +4,7 @@
 the demo make stacks of their own. All servers listen on 127.0.0.1, and all data is in the stack's directory.
 """
 
+import fcntl
 import os
 import platform
 import re
@@ -11,7 +12,8 @@ import shlex
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -188,7 +190,8 @@ class Stack:
         settings = ["--config-file", str(ROOT / "samconfig.toml"), "--config-env", "embedded"]
         self.say("Building …")
         template = ["--template-file", str(ROOT / "template.yaml"), "--build-dir", str(build)]
-        self._sam("build", [*settings, *template], environment)
+        with exclusive_build():
+            self._sam("build", [*settings, *template], environment)
         self.say("Deploying …")
         template = ["--template-file", str(build / "template.yaml"), "--stack-name", self.name]
         overrides = [f'{name}="{value}"' for name, value in parameters.items()]
@@ -211,6 +214,14 @@ class Stack:
             with log.open(encoding="utf-8", errors="replace") as lines:
                 last = "".join(deque(lines, 25))
             raise LocalError(f"{last}\n`sam {command}` failed: its whole output is in {log}.")
+
+
+@contextmanager
+def exclusive_build() -> Iterator[None]:
+    """Wait until no other stack is built. All builds write the layers' requirements to the same files."""
+    with (ROOT / "layers" / "layers.mk").open() as layers:
+        fcntl.flock(layers, fcntl.LOCK_EX)
+        yield
 
 
 def template_parameters(template: str) -> set[str]:

@@ -41,9 +41,17 @@ def _serialize_quickly(serializer: BaseJSONSerializer, serialized: Any, value: A
 
 BaseJSONSerializer._serialize_type_structure = _serialize_quickly
 
-STACK = "tests/e2e/"
-SCOPES = (STACK, "tests/schedules/test_busy_account.py")
-"""Tests that share an expensive setup. One process runs those of a scope."""
+END_TO_END = "tests/e2e/"
+SCOPES = {
+    "a stack": tuple(f"{END_TO_END}test_{name}.py" for name in ("journeys", "lasting_faults", "odd_files")),
+    "another stack": (END_TO_END,),
+    "a busy account": ("tests/schedules/test_busy_account.py",),
+}
+"""Tests that share an expensive setup, by what they share. One process runs those of a scope.
+
+The end-to-end tests mostly wait, so two processes run them at the same time, each with a stack of its own. The second
+half is the shorter one, and takes new files.
+"""
 
 
 # All modules stay loaded. Tests create thousands of objects; collections that visit the modules too take a tenth.
@@ -59,19 +67,19 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
-class _OneStack(LoadScopeScheduling):
+class _SharedSetups(LoadScopeScheduling):
     """A scheduler by scope. Every test is a scope of its own, except those that share one.
 
     (xdist's own groups are a suffix of the node's id, which pytest 9.2 no longer keeps.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((scope for scope in SCOPES if nodeid.startswith(scope)), nodeid)
+        return next((scope for scope, files in SCOPES.items() if nodeid.startswith(files)), nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
-    return None if config.getoption("dist") == "worksteal" else _OneStack(config, log)
+    return None if config.getoption("dist") == "worksteal" else _SharedSetups(config, log)
 
 
 @pytest.fixture
@@ -130,8 +138,8 @@ _begun: list[str] = []
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:
-    """Prefer the process that runs the end-to-end tests, which takes longest."""
-    if not _begun and not nodeid.startswith(STACK):
+    """Prefer the processes that run the end-to-end tests, whose functions have timeouts."""
+    if not _begun and not nodeid.startswith(END_TO_END):
         os.nice(10)
     _begun.append(nodeid)
 

@@ -1,7 +1,7 @@
 """A stack for the end-to-end tests: the template on the embedded AWS with IAM enforced, and the emulator for OpenAI.
 
-All end-to-end tests share it, so one process runs them. They use it as anybody would: they put files into S3, receive
-events from a queue, and read results from S3.
+The tests of a process share it; `tests/conftest.py` says which those are. They use it as anybody would: they put files
+into S3, receive events from a queue, and read results from S3.
 """
 
 import json
@@ -89,7 +89,7 @@ class Embedded:
                 if about and event["event"] in wanted:
                     return event
             self.tick()
-            self.listen(seconds := min(seconds + 1, 4))  # a machine that answers polls all the time does nothing else
+            self.listen(seconds := min(seconds + 1, 2))  # a machine that answers polls all the time does nothing else
         raise AssertionError(f"no event of {wanted} came, but {[(e['event'], e['drop']['key']) for e in self.heard]}")
 
     def answer(self, key: str, data: bytes, **labels: str) -> dict[str, Any]:
@@ -230,9 +230,11 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
         deployed = stack.up()
         groups = [_resource(deployed, name) for name in ("SubmitLogs", "PollLogs", "CollectLogs")]
         logs = Logs(deployed.client("logs"), groups)
-        yield Embedded(stack, deployed, f"http://127.0.0.1:{openai_port}/_emulator", logs)
+        embedded = Embedded(stack, deployed, f"http://127.0.0.1:{openai_port}/_emulator", logs)
+        yield embedded
         unexpected = logs.unexpected()
         assert not unexpected, "\n".join(["after the last test, the functions logged:", *unexpected])
+        assert not embedded.dead_letters(), "something was given up"
     finally:
         stack.down()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from local import programs
 from local.programs import LocalError, Program, free_port, running, stop
 
 MARK = "http.server"
@@ -43,6 +44,16 @@ def test_a_port_that_somebody_else_uses_is_named_with_what_to_do(tmp_path: Path)
 
         with pytest.raises(LocalError, match=rf"^Port {port} is in use by another program: .*SERVER_PORT=\d+\.$"):
             server(tmp_path, port).start()
+
+
+def test_a_port_that_somebody_else_uses_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", free_port()))
+        other.listen()
+        used = other.getsockname()[1]
+        monkeypatch.setattr(programs, "PORTS", range(used, used + 20))
+
+        assert used < free_port() < used + 20
 
 
 def test_a_server_that_runs_on_another_port_is_not_started_twice(tmp_path: Path) -> None:

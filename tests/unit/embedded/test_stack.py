@@ -1,4 +1,5 @@
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,15 @@ import pytest
 from local.demo import problems
 from local.deployed import Deployed, read_environment
 from local.programs import LocalError
-from local.stack import EMULATOR_PARAMETERS, EXAMPLE, OLDEST_RUNTIME, ROOT, stack_from, template_parameters
+from local.stack import (
+    EMULATOR_PARAMETERS,
+    EXAMPLE,
+    OLDEST_RUNTIME,
+    ROOT,
+    exclusive_build,
+    stack_from,
+    template_parameters,
+)
 
 DROPPED = "id,text\n1,good\n2,a\u0085b\n3,bad\n".encode()
 ANSWERS = (
@@ -109,3 +118,20 @@ def test_the_templates_parameters_are_known_by_name() -> None:
     assert EMULATOR_PARAMETERS.keys() <= names
     assert stack_from({"PARAMETERS": EXAMPLE}).parameters.keys() <= names
     assert template_parameters("Resources:\n  Table:\n    Type: AWS::DynamoDB::Table\n") == set()
+
+
+def test_a_build_waits_for_the_one_before() -> None:
+    """Each opens the lock's file itself, as processes do."""
+    steps: list[str] = []
+
+    def build() -> None:
+        with exclusive_build():
+            steps.append("second")
+
+    second = threading.Thread(target=build)
+    with exclusive_build():
+        second.start()
+        second.join(0.1)
+        steps.append("first")
+    second.join()
+    assert steps == ["first", "second"]
