@@ -60,16 +60,16 @@ def _terms(compiled: CompiledRecipe | None) -> Terms:
 def expected_again(batch: Batch, former: Quote | None, compiled: CompiledRecipe | None) -> ExpectedTokens:
     """Return the tokens that a batch of a `.retry` is expected to have.
 
-    Its requests are not built again for that. They count as the average of the former job's, or, with another recipe,
-    as this recipe's requests.
+    Its requests are not built again for that. If the recipe does not decide their estimate alone, they count as the
+    average of the former job's requests, or else as requests of which nothing is known.
     """
-    part = next((part for part in former.parts if _is_of(part, batch)), None) if former else None
     estimate = compiled.expected_tokens if compiled else None
-    found = ExpectedTokens()
+    part = next((part for part in former.parts if _is_of(part, batch)), None) if former else None
     if estimate is None and part is not None and part.requests:
         estimate = _average(part)
     if estimate is None:
         estimate = estimate_tokens(batch.endpoint, batch.model, b"{}")
+    found = ExpectedTokens()
     found.add(estimate, batch.tokens, batch.requests)
     return found
 
