@@ -18,11 +18,11 @@ from dropbatch.domain.quotes import FILE, IMAGE, LOW_CAP, NONE, SCHEMA, TOOLS, T
 TEXT = "Is this a good text? " * 20
 
 
-def estimate(endpoint: str = CHAT, model: str = "gpt-4o-mini", **body: Any) -> TokenEstimate:
+def estimate(endpoint: str = CHAT, model: str = "plain-1", **body: Any) -> TokenEstimate:
     return estimate_tokens(endpoint, model, json.dumps(body).encode())
 
 
-def read(endpoint: str = CHAT, model: str = "gpt-4o-mini", **body: Any) -> int:
+def read(endpoint: str = CHAT, model: str = "plain-1", **body: Any) -> int:
     """Return the likely tokens of a prompt."""
     written = json.dumps(body).encode()
     return len(written) // 4 + estimate_tokens(endpoint, model, written).more_input.likely
@@ -74,8 +74,8 @@ def test_an_image_counts_by_model_and_detail_and_not_by_its_bytes() -> None:
         return read(model=model, messages=said([part])) - read(model=model, messages=said(""))
 
     data = "data:image/png;base64," + "A" * 400_000
-    assert image("gpt-4o", "https://a.example/1.png") == image("gpt-4o", data) == pytest.approx(765, abs=8)
-    assert image("gpt-4o", data, detail="low") == pytest.approx(85, abs=8)
+    assert image("gpt-5.2", "https://a.example/1.png") == image("gpt-5.2", data) == pytest.approx(630, abs=8)
+    assert image("gpt-5.2", data, detail="low") == pytest.approx(70, abs=8)
     assert image("gpt-6-luna", data) == pytest.approx(1_024, abs=8)
     assert image("gpt-6-luna", data, detail="low") == pytest.approx(256, abs=8)
     found = estimate(model="gpt-6-luna", messages=said([{"type": "image_url", "image_url": {"url": data}}]))
@@ -132,7 +132,6 @@ def test_n_answers_cost_as_much_as_n_requests() -> None:
         ("gpt-6-luna", {"reasoning_effort": "low"}, "low"),
         ("gpt-6-luna", {}, "medium"),
         ("gpt-6-luna", {"reasoning_effort": "none"}, "none"),
-        ("gpt-4o-mini", {}, "none"),
         ("another", {"reasoning_effort": "high"}, "high"),
         ("another", {}, "none"),
     ],

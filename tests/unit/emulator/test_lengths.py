@@ -60,7 +60,7 @@ def test_the_schema_and_the_tools_are_part_of_the_input() -> None:
     assert usage(messages=asked("a"), tools=[tool])["prompt_tokens"] >= plain + 100
 
 
-@pytest.mark.parametrize(("model", "low", "high"), [("gpt-4o", 85, 765), ("gpt-6-luna", 256, 1_024)])
+@pytest.mark.parametrize(("model", "low", "high"), [("gpt-5.2", 70, 630), ("gpt-6-luna", 256, 1_024)])
 def test_an_image_counts_by_its_detail(model: str, low: int, high: int) -> None:
     def tokens(**more: Any) -> int:
         part = {"type": "image_url", "image_url": {"url": "https://a.example/1.png", **more}}

@@ -67,7 +67,7 @@ def test_the_likely_price_is_that_of_the_estimate() -> None:
 
 
 def test_the_listed_price_has_one_without_the_batch_api() -> None:
-    quote, _ = quoted(work(), prices=prices_of("gpt-4o-mini"))
+    quote, _ = quoted(work(), prices=prices_of("gpt-6-luna"))
     assert quote.price is not None
     assert quote.standard_price is not None
     assert quote.standard_price.likely == 2 * quote.price.likely
