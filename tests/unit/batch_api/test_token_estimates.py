@@ -118,6 +118,9 @@ def test_a_schema_says_how_long_answers_are() -> None:
 def test_the_limit_of_the_request_caps_its_answers(name: str) -> None:
     found = estimate(messages=said(), **{name: 150})
     assert found.output == Tokens(20, 150, 150)
+    assert found.cap == 150
+    assert estimate(messages=said(), n=3, **{name: 150}).cap == 450
+    assert estimate(messages=said()).cap == 0
 
 
 def test_n_answers_cost_as_much_as_n_requests() -> None:
@@ -183,3 +186,6 @@ def test_sums_add_up() -> None:
     assert total.input == Tokens(57, 67, 207)
     assert total.output == Tokens(10, 20, 30)
     assert (total.basis, total.form, total.notes) == (TYPICAL, "f", {IMAGE})
+    assert (total.caps, total.uncapped) == (0, 11)
+    total.add(TokenEstimate(Tokens(), Tokens(), cap=50), 7, 4)
+    assert (total.caps, total.uncapped) == (200, 11)

@@ -50,7 +50,8 @@ bounds are for the average of a job's rows."""
 class TokenEstimate:
     """The tokens of a request: `more_input` is what its prompt has beside a quarter of its bytes, and may be negative.
 
-    `form` is a hash of what decides the form of its answers, `basis` where their estimate comes from.
+    `form` is a hash of what decides the form of its answers, `basis` where their estimate comes from. `cap` is the
+    maximum of their tokens, 0 if it has none.
     """
 
     more_input: Tokens
@@ -58,6 +59,7 @@ class TokenEstimate:
     basis: str = NONE
     form: str = ""
     notes: frozenset[str] = frozenset()
+    cap: int = 0
 
     @property
     def has_media(self) -> bool:
@@ -75,6 +77,8 @@ class ExpectedTokens:
     basis: str = ""
     form: str = ""
     notes: set[str] = field(default_factory=set)
+    caps: int = 0  # the sum of the caps of those that have one
+    uncapped: int = 0  # the number of requests without a cap
 
     def add(self, estimate: TokenEstimate, tokens: int, requests: int = 1) -> None:
         """Add requests that have the same estimate. `tokens` are a quarter of their bytes."""
@@ -83,6 +87,10 @@ class ExpectedTokens:
         self.output.add(estimate.output, requests)
         if estimate.notes:
             self.notes |= estimate.notes
+        if estimate.cap:
+            self.caps += estimate.cap * requests
+        else:
+            self.uncapped += requests
         if not self.basis or estimate.basis == TYPICAL:
             self.basis = estimate.basis
         self.form = self.form or estimate.form
@@ -197,12 +205,13 @@ def estimate_tokens(endpoint: str, model: str, body: bytes, unread_bytes: int = 
         around = MESSAGE_TOKENS * max(1, prompt.messages) + REQUEST_TOKENS
     more = around - (len(body) - unread_bytes - prompt.bytes - said.bytes) // BYTES_PER_TOKEN
     low, likely, high = prompt.media
-    output = said.output
+    output, cap = said.output, said.cap
     if endpoint == COMPLETIONS:
         inputs = max(1, len(list(_texts(bytes(members.prompt)))))
-        output = Tokens(output.low * inputs, output.likely * inputs, output.high * inputs)
+        output, cap = Tokens(output.low * inputs, output.likely * inputs, output.high * inputs), cap * inputs
     notes = said.notes | prompt.notes if prompt.notes else said.notes
-    return TokenEstimate(Tokens(more + low, more + likely, more + high), output, said.basis, said.form, notes)
+    more_input = Tokens(more + low, more + likely, more + high)
+    return TokenEstimate(more_input, output, said.basis, said.form, notes, cap)
 
 
 class _Prompt:
@@ -276,6 +285,7 @@ class _Said:
     """The estimate that the settings of a request give: its answers, and the bytes of its schema and its tools."""
 
     output: Tokens
+    cap: int
     basis: str
     form: str
     notes: frozenset[str]
@@ -288,8 +298,12 @@ class _Settings:
     def __init__(self, settings: tuple[bytes, ...]) -> None:
         self.tools, self.response_format, self.text, *values = settings
         self.reasoning, self.effort, *caps, n, self.quality = map(_loaded, values)
-        self.cap = next((count for count in map(_count, caps) if count), 0)
+        self._cap = next((count for count in map(_count, caps) if count), 0)
         self.answers = min(_count(n) or 1, MAX_ANSWERS)
+
+    def cap_of(self, endpoint: str) -> int:
+        """Return the maximum of the tokens of one answer; 0 if it has none."""
+        return self._cap or (DEFAULT_COMPLETION_TOKENS if endpoint == COMPLETIONS else 0)
 
 
 @lru_cache(maxsize=256)
@@ -303,7 +317,7 @@ def _said(endpoint: str, model: str, settings: tuple[bytes, ...]) -> _Said:
         tools = len(found.tools)
         notes = notes | {TOOLS} if _is_charged(found.tools) else notes
     form = hashlib.sha256(f"{endpoint}\n{shape.schema}".encode()).hexdigest()[:16]
-    return _Said(output, basis, form, notes, shape.bytes + tools)
+    return _Said(output, found.cap_of(endpoint) * found.answers, basis, form, notes, shape.bytes + tools)
 
 
 def _output(endpoint: str, model: str, settings: _Settings, shape: "_Shape") -> tuple[Tokens, str, frozenset[str]]:
@@ -315,7 +329,7 @@ def _output(endpoint: str, model: str, settings: _Settings, shape: "_Shape") -> 
         total.add(_image(settings.quality), settings.answers)
         return total, NONE, frozenset()
     said, basis, notes = shape.said or TYPICAL_ANSWER, SCHEMA if shape.said else TYPICAL, frozenset[str]()
-    cap = settings.cap or (DEFAULT_COMPLETION_TOKENS if endpoint == COMPLETIONS else 0)
+    cap = settings.cap_of(endpoint)
     effort = _effort(model, settings) if endpoint in (CHAT, RESPONSES) else None
     each = Tokens(said.low, said.likely, said.high)
     each.add(REASONING.get(effort or "none", REASONING["medium"]))

@@ -184,6 +184,9 @@ def _by_history(work: Work, history: UsageHistory, retries: float) -> Estimate:
     high = max(each * (KNOWN_OUTPUT.high + 2 * few), longest * KNOWN_OUTPUT.high) * work.requests * retries
     likely = each * work.requests
     output = Tokens(round(likely * KNOWN_OUTPUT.low), round(likely), round(high))
+    if not work.expected.uncapped:
+        most = round(work.expected.caps * tries)
+        output = Tokens(min(output.low, most), min(output.likely, most), min(output.high, round(most * retries)))
     cached, written = (_ratio(part, total.input) for part in (total.cached, total.cache_write))
     return Estimate(
         tokens,
