@@ -5,14 +5,9 @@ from typing import Any
 
 import pytest
 
+from dropbatch.batch_api.answer_tokens import REASONING, TYPICAL_ANSWER
 from dropbatch.batch_api.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, RESPONSES
-from dropbatch.batch_api.token_estimates import (
-    REASONING,
-    TYPICAL_ANSWER,
-    ExpectedTokens,
-    TokenEstimate,
-    estimate_tokens,
-)
+from dropbatch.batch_api.token_estimates import ExpectedTokens, TokenEstimate, estimate_tokens
 from dropbatch.domain.quotes import FILE, IMAGE, LOW_CAP, NONE, SCHEMA, TOOLS, TYPICAL, Tokens
 
 TEXT = "Is this a good text? " * 20
@@ -189,3 +184,14 @@ def test_sums_add_up() -> None:
     assert (total.caps, total.uncapped) == (0, 11)
     total.add(TokenEstimate(Tokens(), Tokens(), cap=50), 7, 4)
     assert (total.caps, total.uncapped) == (200, 11)
+
+
+def test_a_share_has_its_part_of_the_caps() -> None:
+    total = ExpectedTokens()
+    total.add(TokenEstimate(Tokens(1, 1, 1), Tokens(2, 2, 2), cap=50), 700, 100)
+    first = total.take(30, 100, 210)
+    assert (first.tokens, first.caps, first.uncapped, first.output) == (210, 1_500, 0, Tokens(60, 60, 60))
+    assert (total.tokens, total.caps, total.uncapped, total.output) == (490, 3_500, 0, Tokens(140, 140, 140))
+    free = ExpectedTokens()
+    free.add(TokenEstimate(Tokens(), Tokens(2, 2, 2)), 700, 100)
+    assert (free.take(30, 100, 210).uncapped, free.uncapped) == (30, 70)
