@@ -9,7 +9,7 @@ export SAM_CLI_TELEMETRY := 0
 ISOLATED := env -u PYTHONDONTWRITEBYTECODE -u AWS_ENDPOINT_URL -u AWS_PROFILE -u OPENAI_BASE_URL -u OPENAI_API_KEY AWS_DEFAULT_REGION=us-east-1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo format architecture test test-fast test-slow-paths check check-python check-template bench peers costs simulation scale soak up tick down deploy undeploy
+.PHONY: help setup demo format architecture test test-fast test-slow-paths check check-python check-template bench peers costs quotes simulation scale soak up tick down deploy undeploy
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
@@ -61,6 +61,9 @@ peers: setup ## Compare the speed with other packages, into benchmarks/latest.js
 
 costs: setup ## Print the tables of docs/maintainers/scale.md: the calls and the cost of a day, and the quotas
 	@PYTHONPATH=layers/core $(BIN)/python -m tools.capacity.costs
+
+quotes: setup ## Write the table of docs/costs.md: quotes of all examples against what they come to
+	@PYTHONPATH=layers/core $(BIN)/python -m tools.capacity.quotes
 
 simulation: setup ## Simulate a day of a busy account (DROPS=1000 for fewer)
 	@PYTHONPATH=layers/core $(BIN)/python -m tools.capacity.simulation $(DROPS)

@@ -37,6 +37,9 @@ LONGEST = {
     "rows": "r" * 300,  # the names of a job's files; in other items a number
     "follow_ups": 501,  # how many: the parts of one that was too large
     "after": "ü" * 512,  # a key
+    "parts": 10,  # of a quote
+    "notes": 4,  # kinds of warnings about a quote
+    "warnings": 4,
 }
 """The longest values of members, by name. Any other text has 128 characters, any other list 100 members."""
 

@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 NOTICE_DAYS = 92
 """Three months: long enough to choose another model, and to publish a version that names it."""
 
-TABLES = {f"layers/core/dropbatch/batch_api/{name}.py" for name in ("billing", "deprecations", "models", "tool_fees")}
+FACTS = ("billing", "deprecations", "media_tokens", "models", "tool_fees")
+TABLES = {f"layers/core/dropbatch/batch_api/{name}.py" for name in FACTS}
 TABLES.add("local/openai_emulator/retired.py")
 TESTS = {
     "tests/unit/money/openai_prices.csv",

@@ -52,7 +52,7 @@ def test_a_quote_is_there_before_anything_is_sent(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "a.csv", rows(20))
     fake.openai.ending = None
-    deliver(fake)
+    run(fake, ticks=4)
     quote = quote_of(fake)
     assert (quote.rows, quote.requests, quote.basis) == (20, 20, "schema")
     assert quote.price is not None
@@ -203,7 +203,7 @@ def test_a_low_limit_for_a_model_that_reasons_is_a_warning(fake: FakeContext) ->
     recipe = RECIPE.replace(b"reasoning_effort: none", b"reasoning_effort: low, max_completion_tokens: 999")
     fake.objects.drop("recipe.yaml", recipe)
     drop(fake, "a.csv", rows(2))
-    deliver(fake)
+    run(fake)
     (warning,) = only_event(fake, "accepted").detail["quote"]["warnings"]
     assert warning["code"] == "low_cap"
     assert f"- {warning['message']}" in last_message(fake, "accepted").text

@@ -15,8 +15,10 @@ from dropbatch.domain.drops import ObjectKind, kind_of_object
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.quotes import Dollars
 from local.openai_emulator.answers import answer
+from local.openai_emulator.prompt_cache import PromptCache
 from tests.driving import batches, drop, jobs, result_json, run
 from tests.fakes import FakeContext, response_line
+from tests.fakes.openai import Answerer
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -53,8 +55,8 @@ def outcomes(folder: Path) -> Iterator[Outcome]:
     """Yield the runs of an example."""
     with tempfile.TemporaryDirectory() as scratch:
         fake = FakeContext(Path(scratch))
-        fake.openai.answer = _answer
         for name in RUNS:
+            fake.openai.answer = _answerer()
             for path in sorted(folder.iterdir()):
                 key = f"{folder.name}/{path.name}"
                 if kind_of_object(key) is ObjectKind.DROP:
@@ -72,9 +74,17 @@ def outcomes(folder: Path) -> Iterator[Outcome]:
             fake.clock.sleep(DAY)
 
 
-def _answer(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    found = answer(request["url"], request["body"], 0)
-    return "output" if found.is_good else "error", response_line(request, found.status, found.body)
+def _answerer() -> Answerer:
+    """Return the emulator as an answerer, with a prompt cache that is empty at first."""
+    cache = PromptCache()
+
+    def answered(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        found = answer(request["url"], request["body"], 0)
+        if found.is_good:
+            cache.apply(request["body"], found)
+        return "output" if found.is_good else "error", response_line(request, found.status, found.body)
+
+    return answered
 
 
 def _outcome(example: str, name: str, job: Job, paid: Decimal) -> Outcome:

@@ -6,10 +6,10 @@ import orjson
 
 from local.openai_emulator.answerers.request import AnswerRequest, count_tokens
 
-_TILES = ("gpt-4o", "gpt-4.1")
-"""The models that count images by tiles of 512 pixels. The others count patches of 32 x 32 pixels."""
+_TILES = ("gpt-5.2",)
+"""How the names of models begin that count images by tiles of 512 pixels. The others count patches of 32 x 32."""
 
-_TILED, _PATCHED = {"low": 85, "high": 765}, {"low": 256, "high": 1_024}
+_TILED, _PATCHED = {"low": 70, "high": 630}, {"low": 256, "high": 1_024}
 """The tokens of an image by its detail. The emulator fetches none: each counts as one of 1,024 x 1,024 pixels."""
 
 

@@ -5,24 +5,19 @@ from typing import Any
 
 import pytest
 
+from dropbatch.batch_api.answer_tokens import REASONING, TYPICAL_ANSWER
 from dropbatch.batch_api.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, RESPONSES
-from dropbatch.batch_api.token_estimates import (
-    REASONING,
-    TYPICAL_ANSWER,
-    ExpectedTokens,
-    TokenEstimate,
-    estimate_tokens,
-)
+from dropbatch.batch_api.token_estimates import ExpectedTokens, TokenEstimate, estimate_tokens
 from dropbatch.domain.quotes import FILE, IMAGE, LOW_CAP, NONE, SCHEMA, TOOLS, TYPICAL, Tokens
 
 TEXT = "Is this a good text? " * 20
 
 
-def estimate(endpoint: str = CHAT, model: str = "gpt-4o-mini", **body: Any) -> TokenEstimate:
+def estimate(endpoint: str = CHAT, model: str = "plain-1", **body: Any) -> TokenEstimate:
     return estimate_tokens(endpoint, model, json.dumps(body).encode())
 
 
-def read(endpoint: str = CHAT, model: str = "gpt-4o-mini", **body: Any) -> int:
+def read(endpoint: str = CHAT, model: str = "plain-1", **body: Any) -> int:
     """Return the likely tokens of a prompt."""
     written = json.dumps(body).encode()
     return len(written) // 4 + estimate_tokens(endpoint, model, written).more_input.likely
@@ -74,8 +69,8 @@ def test_an_image_counts_by_model_and_detail_and_not_by_its_bytes() -> None:
         return read(model=model, messages=said([part])) - read(model=model, messages=said(""))
 
     data = "data:image/png;base64," + "A" * 400_000
-    assert image("gpt-4o", "https://a.example/1.png") == image("gpt-4o", data) == pytest.approx(765, abs=8)
-    assert image("gpt-4o", data, detail="low") == pytest.approx(85, abs=8)
+    assert image("gpt-5.2", "https://a.example/1.png") == image("gpt-5.2", data) == pytest.approx(630, abs=8)
+    assert image("gpt-5.2", data, detail="low") == pytest.approx(70, abs=8)
     assert image("gpt-6-luna", data) == pytest.approx(1_024, abs=8)
     assert image("gpt-6-luna", data, detail="low") == pytest.approx(256, abs=8)
     found = estimate(model="gpt-6-luna", messages=said([{"type": "image_url", "image_url": {"url": data}}]))
@@ -118,6 +113,9 @@ def test_a_schema_says_how_long_answers_are() -> None:
 def test_the_limit_of_the_request_caps_its_answers(name: str) -> None:
     found = estimate(messages=said(), **{name: 150})
     assert found.output == Tokens(20, 150, 150)
+    assert found.cap == 150
+    assert estimate(messages=said(), n=3, **{name: 150}).cap == 450
+    assert estimate(messages=said()).cap == 0
 
 
 def test_n_answers_cost_as_much_as_n_requests() -> None:
@@ -132,7 +130,6 @@ def test_n_answers_cost_as_much_as_n_requests() -> None:
         ("gpt-6-luna", {"reasoning_effort": "low"}, "low"),
         ("gpt-6-luna", {}, "medium"),
         ("gpt-6-luna", {"reasoning_effort": "none"}, "none"),
-        ("gpt-4o-mini", {}, "none"),
         ("another", {"reasoning_effort": "high"}, "high"),
         ("another", {}, "none"),
     ],
@@ -184,3 +181,17 @@ def test_sums_add_up() -> None:
     assert total.input == Tokens(57, 67, 207)
     assert total.output == Tokens(10, 20, 30)
     assert (total.basis, total.form, total.notes) == (TYPICAL, "f", {IMAGE})
+    assert (total.caps, total.uncapped) == (0, 11)
+    total.add(TokenEstimate(Tokens(), Tokens(), cap=50), 7, 4)
+    assert (total.caps, total.uncapped) == (200, 11)
+
+
+def test_a_share_has_its_part_of_the_caps() -> None:
+    total = ExpectedTokens()
+    total.add(TokenEstimate(Tokens(1, 1, 1), Tokens(2, 2, 2), cap=50), 700, 100)
+    first = total.take(30, 100, 210)
+    assert (first.tokens, first.caps, first.uncapped, first.output) == (210, 1_500, 0, Tokens(60, 60, 60))
+    assert (total.tokens, total.caps, total.uncapped, total.output) == (490, 3_500, 0, Tokens(140, 140, 140))
+    free = ExpectedTokens()
+    free.add(TokenEstimate(Tokens(), Tokens(2, 2, 2)), 700, 100)
+    assert (free.take(30, 100, 210).uncapped, free.uncapped) == (30, 70)

@@ -30,7 +30,9 @@ def work(requests: int = 100, tokens: int = 100, output: Tokens | None = None, m
     """Return requests that have this many tokens each."""
     said = output or Tokens(10, 20, 50)
     total = Tokens(said.low * requests, said.likely * requests, said.high * requests)
-    return Work(CHAT, model, requests, ExpectedTokens(tokens * requests, Tokens(), total, SCHEMA, "f"))
+    return Work(
+        CHAT, model, requests, ExpectedTokens(tokens * requests, Tokens(), total, SCHEMA, "f", uncapped=requests)
+    )
 
 
 def history(**jobs: JobUsage) -> UsageHistory:
@@ -67,7 +69,7 @@ def test_the_likely_price_is_that_of_the_estimate() -> None:
 
 
 def test_the_listed_price_has_one_without_the_batch_api() -> None:
-    quote, _ = quoted(work(), prices=prices_of("gpt-4o-mini"))
+    quote, _ = quoted(work(), prices=prices_of("gpt-6-luna"))
     assert quote.price is not None
     assert quote.standard_price is not None
     assert quote.standard_price.likely == 2 * quote.price.likely
@@ -114,6 +116,16 @@ def test_the_dearest_job_of_the_history_bounds_the_high_price() -> None:
     quote, _ = quoted(work(1_000), own=history(a=usage(10_000, said=20), b=usage(100, said=90, at=2)))
     assert quote.output_tokens.likely < 25_000
     assert quote.output_tokens.high >= 90_000
+
+
+def test_the_limit_of_the_recipe_caps_what_its_history_says() -> None:
+    capped = work(100)
+    capped.expected.caps, capped.expected.uncapped = 1_500, 0
+    quote, _ = quoted(capped, own=history(a=usage(said=20)))
+    assert (quote.output_tokens.likely, quote.output_tokens.high) == (1_500, 1_650)
+    capped.expected.uncapped = 1
+    quote, _ = quoted(capped, own=history(a=usage(said=20)))
+    assert quote.output_tokens.likely == 2_000
 
 
 def test_rows_that_were_tried_again_count_as_often_as_they_were_paid() -> None:

@@ -50,13 +50,14 @@ class RequestChunk:
             self._sizes = [fixed + size for size in whole]
         return self._sizes
 
-    def add_expected(self, total: ExpectedTokens, tokens: Sequence[int], start: int) -> None:
-        """Add the expected tokens of the requests from `start` on; `tokens` are a quarter of the bytes of each."""
+    def add_expected(self, total: ExpectedTokens, places: Iterable[int], tokens: Sequence[int]) -> None:
+        """Add the expected tokens of the requests at these places; `tokens` are a quarter of the bytes of each."""
         if self.expected is not None:
             total.add(self.expected, sum(tokens), len(tokens))
             return
-        for body, each in zip(self.bodies()[start : start + len(tokens)], tokens, strict=True):
-            total.add(estimate_tokens(self.endpoint, self.model, body, self.estimate.unread_bytes), each)
+        bodies = self.bodies()
+        for place, each in zip(places, tokens, strict=True):
+            total.add(estimate_tokens(self.endpoint, self.model, bodies[place], self.estimate.unread_bytes), each)
 
     def fits(self, limits: Limits) -> bool:
         """Return whether each request may be sent: no line and no list of inputs is too long."""

@@ -102,7 +102,7 @@ class Quote:
 
 @dataclass(slots=True)
 class JobUsage:
-    """What a job's answers of one model came to.
+    """The tokens of a job's answers of one model.
 
     `requests` are the job's, `answers` those of all tries, and `estimated` the estimate of the input of as many.
     """

@@ -44,7 +44,7 @@ class ChunkSharder(Sharder):
             self._new_group(place, group, chunk.lines[start]).add(
                 rows, sum(line_sizes[start:end]), rows * each.embedding_inputs, rows * each.output_bytes, sum(tokens)
             )
-            requests.add_expected(group.expected, tokens, start)
+            requests.add_expected(group.expected, range(start, end), tokens)
             raws = chunk.raws[start:end]
             self._index.sizes.extend(map(len, raws))
             self._index.groups.extend(repeat(place, rows))

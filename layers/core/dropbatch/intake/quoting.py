@@ -34,8 +34,10 @@ def quote_batches(
         pair = part.endpoint, part.model
         by_recipe[pair], by_model[pair] = own, general
 
+    given = compiled.recipe.prices if compiled else None
+
     def prices(endpoint: str, model: str) -> Prices | None:
-        return prices_of(model, endpoint=endpoint, base_url=context.openai_base_url)
+        return prices_of(model, endpoint=endpoint, base_url=context.openai_base_url, given=given)
 
     quote, priced = quote_of(rows, works, _terms(compiled), Histories(by_recipe, by_model), prices)
     for batch, one in zip(batches, priced, strict=True):
@@ -58,16 +60,16 @@ def _terms(compiled: CompiledRecipe | None) -> Terms:
 def expected_again(batch: Batch, former: Quote | None, compiled: CompiledRecipe | None) -> ExpectedTokens:
     """Return the tokens that a batch of a `.retry` is expected to have.
 
-    Its requests are not built again for that. They count as the average of the former job's, or, with another recipe,
-    as this recipe's requests.
+    Its requests are not built again for that. If the recipe does not decide their estimate alone, they count as the
+    average of the former job's requests, or else as requests of which nothing is known.
     """
-    part = next((part for part in former.parts if _is_of(part, batch)), None) if former else None
     estimate = compiled.expected_tokens if compiled else None
-    found = ExpectedTokens()
+    part = next((part for part in former.parts if _is_of(part, batch)), None) if former else None
     if estimate is None and part is not None and part.requests:
         estimate = _average(part)
     if estimate is None:
         estimate = estimate_tokens(batch.endpoint, batch.model, b"{}")
+    found = ExpectedTokens()
     found.add(estimate, batch.tokens, batch.requests)
     return found
 

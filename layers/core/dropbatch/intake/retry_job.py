@@ -71,7 +71,7 @@ def prepare_retry(
         raise DropRejectedError.because(_nothing_to_retry(recipe))
     skipped = old.skipped()
     skipped.merge(newly_skipped)
-    expected = [expected_again(batch, former.quote, today) for batch in batches]
+    expected = [expected_again(batch, former.quote, rows.compiled) for batch in batches]
     return ReadyJob(
         rows=former.rows,
         shards=shards,

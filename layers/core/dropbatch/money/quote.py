@@ -74,7 +74,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a job's recipe says about its requests, besides their own estimates.
+    """The facts about a job's requests that its recipe decides, besides their own estimates.
 
     Each request but the first reads `cached_prefix` tokens from OpenAI's cache. `writes_rows` says of a model whether
     OpenAI writes the whole of long prompts to its cache.
@@ -87,7 +87,7 @@ class Terms:
 
 @dataclass(slots=True)
 class Histories:
-    """What earlier jobs came to, by endpoint and model: those of the same recipe and form of answers, and all."""
+    """The usage of earlier jobs, by endpoint and model: those of the same recipe and form of answers, and all."""
 
     recipe: Mapping[Pair, UsageHistory] = field(default_factory=dict)
     model: Mapping[Pair, UsageHistory] = field(default_factory=dict)
@@ -184,6 +184,9 @@ def _by_history(work: Work, history: UsageHistory, retries: float) -> Estimate:
     high = max(each * (KNOWN_OUTPUT.high + 2 * few), longest * KNOWN_OUTPUT.high) * work.requests * retries
     likely = each * work.requests
     output = Tokens(round(likely * KNOWN_OUTPUT.low), round(likely), round(high))
+    if not work.expected.uncapped:
+        most = round(work.expected.caps * tries)
+        output = Tokens(min(output.low, most), min(output.likely, most), min(output.high, round(most * retries)))
     cached, written = (_ratio(part, total.input) for part in (total.cached, total.cache_write))
     return Estimate(
         tokens,
@@ -244,7 +247,7 @@ def _dollars(tariff: Tariff, work: Work, estimate: Estimate, *, images: bool) ->
 
 
 def _price(tariff: Tariff, requests: int, total: _Counts, *, images: bool) -> Decimal:
-    """Return the price of requests that have so many tokens together, each about as many."""
+    """Return the price of requests that have these tokens together, each about the same number."""
     if not requests:
         return Decimal(0)
     each = tariff.price(_Counts(*(count // requests for count in total)).usage(images=images))
