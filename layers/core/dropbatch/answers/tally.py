@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
+from dropbatch.answers.duplicates import Duplicates
 from dropbatch.answers.usage import Usage
 from dropbatch.domain.outcomes import COMPLETE, RETRYABLE, WHEN, Outcome
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
@@ -63,6 +64,7 @@ class Tally:
     fees_usd: float = 0.0
     tool_calls: Counter[str] = field(default_factory=Counter)
     unpriced_tool_calls: int = 0
+    duplicates: Duplicates = field(default_factory=Duplicates)
 
     def count(self, row: int, outcome: Outcome, code: str | None, message: str | None = None) -> None:
         """Count a row by its outcome and, if it has no good answer, by its reason."""
@@ -130,6 +132,7 @@ class Tally:
         """Add another tally, with its cost."""
         self.outcomes.update(other.outcomes)
         self.tokens.update(other.tokens)
+        self.duplicates.merge(other.duplicates)
         for (outcome, code), reason in other.reasons.items():
             self._reason(outcome, code, reason)
         for column, counts in other.categories.items():
@@ -185,6 +188,7 @@ class Tally:
             "fees_usd": self.fees_usd,
             "tool_calls": dict(self.tool_calls),
             "unpriced_tool_calls": self.unpriced_tool_calls,
+            "duplicates": self.duplicates.to_json(),
         }
 
     @classmethod
@@ -205,4 +209,5 @@ class Tally:
             fees_usd=members.get("fees_usd", 0.0),
             tool_calls=Counter(members.get("tool_calls", {})),
             unpriced_tool_calls=members.get("unpriced_tool_calls", 0),
+            duplicates=Duplicates.from_json(members.get("duplicates", {})),
         )

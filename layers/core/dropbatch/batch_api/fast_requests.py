@@ -7,21 +7,22 @@ Building requests takes 12 times as long without it and `recipes/fast_body`.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import repeat
+from itertools import compress, repeat
+from typing import Any
 
 from dropbatch.batch_api.estimates import RequestEstimate
 from dropbatch.batch_api.limits import Limits
-from dropbatch.batch_api.request import LINE, Request
+from dropbatch.batch_api.request import LINE, NO_FRAME, BodyFrame, Request
 
 
 class RequestChunk:
     """The requests of rows that follow one another from `number` on, all to the same model.
 
     Their bodies are one `form`, with a `%b` for each of the `columns`, of which each row has one cell. They are made
-    only on demand: validation needs their sizes alone.
+    only on demand: validation needs their sizes alone. `frame` is the form before and after its columns.
     """
 
-    __slots__ = ("_columns", "_form", "_sizes", "count", "endpoint", "estimate", "model", "number")
+    __slots__ = ("_columns", "_form", "_frame", "_sizes", "count", "endpoint", "estimate", "model", "number")
 
     def __init__(
         self,
@@ -32,10 +33,11 @@ class RequestChunk:
         count: int,
         form: bytes,
         columns: Sequence[Sequence[bytes]],
+        frame: BodyFrame = NO_FRAME,
     ) -> None:
         self.endpoint, self.model, self.estimate = endpoint, model, estimate
         self.number, self.count = number, count
-        self._form, self._columns = form, columns
+        self._form, self._columns, self._frame = form, columns, frame
         self._sizes: list[int] | None = None
 
     @property
@@ -59,6 +61,14 @@ class RequestChunk:
         """Return the bodies in the order of their rows."""
         return [self._form % row for row in self._rows()]
 
+    def contents(self, key: bytes, frame: BodyFrame) -> list[bytes]:
+        """Return what stands for each body within a frame (see `BodyFrame.content`), after a key."""
+        if frame != self._frame:
+            return [key + frame.content(body) for body in self.bodies()]
+        start, end = (len(text) + text.count(b"%") for text in frame)
+        form = key.replace(b"%", b"%%") + self._form[start : len(self._form) - end]
+        return [form % row for row in self._rows()]
+
     def line_sizes(self) -> list[int]:
         """Return the size in bytes of each request as a line that has its row's number as `custom_id`."""
         fixed = Request(self.endpoint, self.model, b"").line_size("")
@@ -68,11 +78,12 @@ class RequestChunk:
             return [size + fixed for size in self.sizes]
         return [size + fixed + len(str(number)) for number, size in enumerate(self.sizes, self.number)]
 
-    def lines(self) -> bytes:
-        """Return all requests as lines of a batch file."""
+    def lines(self, wanted: Sequence[bool] | None = None) -> bytes:
+        """Return the requests as lines of a batch file: all, or those of the rows that are wanted."""
         line = LINE % (b'"%d"', self.endpoint.encode(), self._form)
         numbers = range(self.number, self.number + self.count)
-        return b"".join([line % row for row in zip(numbers, *self._columns, strict=True)])
+        rows: Iterable[tuple[Any, ...]] = zip(numbers, *self._columns, strict=True)
+        return b"".join([line % row for row in (rows if wanted is None else compress(rows, wanted))])
 
     def _rows(self) -> Iterable[tuple[bytes, ...]]:
         return zip(*self._columns, strict=True) if self._columns else repeat((), self.count)

@@ -3,6 +3,7 @@
 from dropbatch.collection.handover import in_time
 from dropbatch.collection.result_writer import write_results
 from dropbatch.collection.verdict import Judge, Unanswered
+from dropbatch.delivery.originals import has_all_originals
 from dropbatch.delivery.render_shard import render
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Shard
@@ -27,6 +28,8 @@ def finish_shard(context: Context, rows: JobRows, number: int) -> bool:
     for child in missing:
         context.repository.add(child)  # the poller admits it
     if missing or any(batch.state not in CLOSED for batch in batches):
+        return True
+    if not has_all_originals(context, shard, rows.index(shard)):
         return True
     closed = [batch for batch in batches if batch.state is not BatchState.SPLIT]
     for batch in closed:

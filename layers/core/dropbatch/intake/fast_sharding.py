@@ -3,9 +3,11 @@
 Adding rows to shards takes 8.8 times as long without it.
 """
 
-from itertools import repeat
+from collections.abc import Sequence
+from itertools import compress, repeat
+from operator import not_
 
-from dropbatch.batch_api.estimates import BYTES_PER_TOKEN
+from dropbatch.batch_api.estimates import BYTES_PER_TOKEN, RequestEstimate
 from dropbatch.batch_api.fast_requests import RequestChunk
 from dropbatch.formats.records import Chunk
 from dropbatch.intake.sharding import Sharder
@@ -14,23 +16,30 @@ from dropbatch.intake.sharding import Sharder
 class ChunkSharder(Sharder):
     """A sharder that takes whole chunks, too."""
 
-    def add_chunk(self, chunk: Chunk, requests: RequestChunk) -> None:
-        """Add a chunk whose rows have these requests, as `add` does row by row."""
-        sizes, line_sizes, each, count = requests.sizes, requests.line_sizes(), requests.estimate, requests.count
+    def add_chunk(self, chunk: Chunk, requests: RequestChunk, originals: Sequence[int] | None = None) -> None:
+        """Add a chunk whose rows have these requests, as `add` does row by row.
+
+        `originals` has for each row the number of an earlier one with the same request, or zero; None if all are zero.
+        """
+        line_sizes, each, count = requests.line_sizes(), requests.estimate, requests.count
+        tokens = [size // BYTES_PER_TOKEN for size in requests.sizes]
+        if originals is not None:
+            line_sizes = [0 if original else size for original, size in zip(originals, line_sizes, strict=True)]
         start = 0
         while start < count:
             place, group = self._group(requests.endpoint, requests.model)
             end, rows = count, count - start
             while rows:  # as many as fit, found by halves
                 end = start + rows
+                sent = rows if originals is None else originals[start:end].count(0)
                 if (
                     self.plans
                     and self.plans[-1].has_room(rows, sum(map(len, chunk.raws[start:end])), self._limits)
                     and group.fits(
-                        rows,
+                        sent,
                         sum(line_sizes[start:end]),
-                        rows * each.embedding_inputs,
-                        rows * each.output_bytes,
+                        sent * each.embedding_inputs,
+                        sent * each.output_bytes,
                         self._limits,
                     )
                 ):
@@ -39,16 +48,38 @@ class ChunkSharder(Sharder):
             if not rows:
                 self._start(chunk.number + start, chunk.lines[start])
                 place, group = self._group(requests.endpoint, requests.model)
-                end, rows = start + 1, 1
-            tokens = [size // BYTES_PER_TOKEN for size in sizes[start:end]]
-            self._new_group(place, group).add(
-                rows, sum(line_sizes[start:end]), rows * each.embedding_inputs, rows * each.output_bytes, sum(tokens)
+                end = start + 1
+            doubles = None if originals is None else originals[start:end]
+            sent_tokens = (
+                tokens[start:end] if doubles is None else list(compress(tokens[start:end], map(not_, doubles)))
             )
-            raws = chunk.raws[start:end]
-            self._index.sizes.extend(map(len, raws))
-            self._index.groups.extend(repeat(place, rows))
-            self._index.tokens.extend(tokens)
-            self._index.inputs.extend(repeat(each.embedding_inputs, rows))
-            self._index.lists.extend(bytes([each.is_list]) * rows)
-            self._write(raws)
+            if sent_tokens:
+                sent, size = len(sent_tokens), sum(line_sizes[start:end])
+                self._new_group(place, group).add(
+                    sent, size, sent * each.embedding_inputs, sent * each.output_bytes, sum(sent_tokens)
+                )
+            self._index_rows(chunk.raws[start:end], place, tokens[start:end], each, doubles)
+            self._write(chunk.raws[start:end])
             start = end
+
+    def _index_rows(
+        self,
+        raws: Sequence[bytes],
+        group: int,
+        tokens: Sequence[int],
+        each: RequestEstimate,
+        originals: Sequence[int] | None,
+    ) -> None:
+        index, rows = self._index, len(raws)
+        first = len(index)
+        index.sizes.extend(map(len, raws))
+        index.groups.extend(repeat(group, rows))
+        index.tokens.extend(tokens)
+        index.inputs.extend(repeat(each.embedding_inputs, rows))
+        index.lists.extend(bytes([each.is_list]) * rows)
+        if originals is None:
+            return
+        for place, original in enumerate(originals, first):
+            if original:
+                index.duplicate(place, original)
+        self.plans[-1].duplicates += rows - originals.count(0)

@@ -33,7 +33,7 @@ from dropbatch.recipes.key_values import (
 from dropbatch.recipes.recipe_problems import problem_at
 from dropbatch.recipes.yaml import Place
 
-NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try", "budget_usd", "hold", "canary", "prices"})
+NOT_SUPPORTED_YET = frozenset({"expect", "try", "budget_usd", "hold", "canary", "prices"})
 
 DEADLINE_SECONDS = 72 * 3600
 
@@ -98,6 +98,7 @@ class Recipe:
     header: Annotated[int | None, Key(read_header, reads_file=True)] = None
     replace: Annotated[str, Key(choice("finish", "cancel"))] = "finish"
     mirror: Annotated[bool, Key(read_truth)] = False
+    dedupe: Annotated[bool | None, Key(read_truth)] = None
 
     files: tuple[str, ...] = ()
     file_keys: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
