@@ -13,13 +13,15 @@ from dropbatch.answers.usage import Usage
 class Duplicates:
     """The number of duplicates, and an estimate of what they saved: the tokens and the price of the shared answers.
 
-    `unpriced` counts the duplicates whose shared answer has no known price.
+    `unpriced` counts the duplicates whose shared answer has no known price. `kept` counts those whose answer a `.retry`
+    kept, which saved nothing again, by the group of the kept answers.
     """
 
     rows: int = 0
     tokens: Counter[str] = field(default_factory=Counter)
     usd: Decimal = Decimal(0)
     unpriced: int = 0
+    kept: Counter[str] = field(default_factory=Counter)
 
     def spare(self, usage: Usage) -> None:
         """Add tokens that were not paid again."""
@@ -32,6 +34,7 @@ class Duplicates:
         self.tokens.update(other.tokens)
         self.usd += other.usd
         self.unpriced += other.unpriced
+        self.kept.update(other.kept)
 
     @property
     def saved(self) -> Decimal | None:
@@ -40,7 +43,13 @@ class Duplicates:
 
     def to_json(self) -> dict[str, Any]:
         """Return the sums as JSON members."""
-        return {"rows": self.rows, "tokens": dict(self.tokens), "usd": str(self.usd), "unpriced": self.unpriced}
+        return {
+            "rows": self.rows,
+            "tokens": dict(self.tokens),
+            "usd": str(self.usd),
+            "unpriced": self.unpriced,
+            "kept": dict(self.kept),
+        }
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:
@@ -50,4 +59,5 @@ class Duplicates:
             Counter(members.get("tokens", {})),
             Decimal(members.get("usd", "0")),
             members.get("unpriced", 0),
+            Counter(members.get("kept", {})),
         )

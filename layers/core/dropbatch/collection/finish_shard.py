@@ -3,7 +3,6 @@
 from dropbatch.collection.handover import in_time
 from dropbatch.collection.result_writer import write_results
 from dropbatch.collection.verdict import Judge, Unanswered
-from dropbatch.delivery.originals import has_all_originals
 from dropbatch.delivery.render_shard import render
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Shard
@@ -11,6 +10,7 @@ from dropbatch.domain.outcomes import MAY_BE_PAID
 from dropbatch.domain.states import CLOSED, BatchState, ShardState
 from dropbatch.money.pricing import CostMeter
 from dropbatch.rows.job_rows import JobRows
+from dropbatch.rows.original_results import has_all_originals
 from dropbatch.storage.context import Context
 
 

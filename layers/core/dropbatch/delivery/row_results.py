@@ -5,8 +5,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from dropbatch.answers.tally import Tally
-from dropbatch.delivery.originals import Originals
 from dropbatch.delivery.response_lines import shared_response, unanswered_response
+from dropbatch.delivery.shared_answers import SharedAnswers
 from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import COLUMN_EXISTS, WHEN, Outcome
 from dropbatch.formats.reading import Record, read_rows
@@ -30,7 +30,7 @@ class RowChunk(NamedTuple):
 class RowResults:
     """The rows of a shard with their results. A row that was not sent gets a result here, and counts in `skipped`.
 
-    It is a row that was skipped, or a duplicate. `originals` are those of the duplicates, None if there are none.
+    It is a row that was skipped, or a duplicate. `shared` are the answers of duplicates, None if there are none.
     """
 
     def __init__(
@@ -40,9 +40,9 @@ class RowResults:
         index: ShardIndex,
         results: Iterator[Found],
         skipped: Tally,
-        originals: Originals | None = None,
+        shared: SharedAnswers | None = None,
     ) -> None:
-        self._originals = originals
+        self._shared = shared
         self._rows, self._shard, self._index, self._results = rows, shard, index, results
         self._writer = rows.writer()
         self.skipped = skipped
@@ -82,18 +82,13 @@ class RowResults:
         return found, bad_places, list(by_row.values())
 
     def _duplicates(self, first_row: int, raws: Sequence[bytes]) -> dict[int, Found]:
-        """Return the results of the duplicates among these rows."""
-        if self._originals is None:
+        """Return the results of the duplicates among these rows, by row."""
+        if self._shared is None:
             return {}
-        position = first_row - self._shard.first_row
-        originals = [self._index.original(place) for place in range(position, position + len(raws))]
-        rows = [row for row, original in enumerate(originals, first_row) if original is not None]
-        if not rows:
-            return {}
-        self._originals.load(position, len(raws))
-        shared = self._originals.share([original for original in originals if original is not None])
         found = {}
-        for row, (theirs, response, *_) in zip(rows, shared, strict=True):
+        first = self._shard.first_row
+        for place, (theirs, response, _) in self._shared.share(first_row - first, len(raws)).items():
+            row = first + place
             if theirs.outcome is Outcome.OK:
                 self.skipped.outcomes[Outcome.OK] += 1
             else:

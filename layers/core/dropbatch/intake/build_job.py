@@ -99,6 +99,7 @@ def _ready_job(context: Context, job: Job, valid: ValidDrop, digest: str, answer
         limited=valid.limited,
         is_bomb=is_bomb(job.drop, valid.plans),
         answered_by=answered_by,
+        duplicates=sum(plan.duplicates for plan in valid.plans),
     )
 
 

@@ -35,7 +35,7 @@ from dropbatch.submission.first_batches import dispatch_first
 
 _BUILT_MEMBERS = (
     "notify", "digest", "attempts", "retry_invalid", "deadline_at", "recipe_path", "recipe_sha256", "rows", "shards",
-    "claim", "run", "models", "endpoints", "content", "cancels_older", "limited", "mirror",
+    "claim", "run", "models", "endpoints", "content", "cancels_older", "limited", "mirror", "duplicates",
 )  # fmt: skip  # a list of names reads best as lines of text
 """The members of a job that building it sets."""
 
@@ -56,6 +56,7 @@ class ReadyJob(NamedTuple):
     is_bomb: bool = False  # the drop was compressed suspiciously well
     former: Job | None = None  # the job whose rows it retries
     answered_by: str | None = None  # the job that answered the same rows with the same recipe before
+    duplicates: int = 0  # rows that share the answer of another row
     recipes: Sequence[UsedRecipe] = ()  # the recipes that the rows of a `.retry` were sent with, its own the last
 
     @property
@@ -148,7 +149,7 @@ def _describe(context: Context, job: Job, ready: ReadyJob) -> None:
         ready.recipe.note_in(job)
     job.deadline_at = context.now() + (ready.compiled.recipe.deadline if ready.compiled else DEADLINE_SECONDS)
     job.rows, job.shards, job.claim, job.content = ready.rows, len(ready.shards), ready.claim, ready.content
-    job.limited = ready.limited
+    job.limited, job.duplicates = ready.limited, ready.duplicates
     former_models = (ready.former.models, ready.former.endpoints) if ready.former else ([], [])
     job.models = reportable_names([*(batch.model for batch in ready.batches), *former_models[0]])
     job.endpoints = reportable_names([*(batch.endpoint for batch in ready.batches), *former_models[1]])

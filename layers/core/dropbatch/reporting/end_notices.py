@@ -8,6 +8,7 @@ from dropbatch.domain.outcomes import JobStatus, Outcome
 from dropbatch.ports import Notification
 from dropbatch.reporting.advice import Cure, cures
 from dropbatch.reporting.costs import cost_given_up, cost_sentence
+from dropbatch.reporting.duplicate_rows import saved_lines
 from dropbatch.reporting.event_members import GAVE_UP_REASONS, Ended, end_members, end_times, is_older, results_prefix
 from dropbatch.reporting.mirror_lines import mirror_lines
 from dropbatch.reporting.notifications import notification_of, skipped_lines
@@ -64,6 +65,7 @@ def ended(context: Context, end: Ended) -> Notification:
         text.append(f"Run {job.replaced_by} replaced the file, and its recipe says `replace: cancel`.")
     text += comparison_lines(end.compared)
     text.append(cost_sentence(tally))
+    text += saved_lines(tally.duplicates)
     text += limited_lines(job, tally)
     dropped, done_at = (local_time(seconds, context.zone) for seconds in (job.drop.modified, end.ended_at))
     text.append(f"Dropped {dropped}; done {done_at}.")

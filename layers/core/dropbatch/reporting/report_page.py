@@ -13,6 +13,7 @@ from jinja2 import DictLoader, Environment
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import COMPLETE, Outcome
 from dropbatch.domain.problems import Problems
+from dropbatch.reporting.duplicate_rows import saved_lines
 from dropbatch.reporting.event_members import Ended, results_prefix
 from dropbatch.reporting.phrases import console_link, counted, iso, listed_numbers, local_time, money, run_name, unit_of
 from dropbatch.reporting.row_limit import limited_lines
@@ -75,6 +76,8 @@ _ENDED = """{% extends "base" %}
   <tr><td>{{ outcome }}</td><td class="n">{{ "{:,}".format(count) }}</td></tr>{% endfor %}
   <tr><th>all</th><th class="n">{{ "{:,}".format(job.rows) }}</th></tr>
 </table>
+{% for line in duplicates %}
+<p class="soft">{{ line }}</p>{% endfor %}
 {% if job.limited %}
 <p class="soft">{{ limited }}</p>{% endif %}
 {% for column, counts in categories.items() %}
@@ -216,6 +219,7 @@ def page(context: Context, end: Ended, samples: Sequence[Mapping[str, object]], 
             ("Some of the others", "outcome", [s for s in samples if not s["good"]]),
         ],
         limited=" ".join(limited_lines(job, tally)),
+        duplicates=saved_lines(tally.duplicates),
         paid=tally.paid,
         saved=tally.saved,
         unpriced=tally.unpriced,
