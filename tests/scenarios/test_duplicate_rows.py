@@ -78,7 +78,7 @@ def outputs(fake: FakeContext, key: str) -> dict[str, Any]:
     st.lists(st.sampled_from(["a", "b", "ab", "t", "e", "be", "", "a "]), min_size=1, max_size=40),
     st.sampled_from(["a.csv", "a.jsonl", "a.json"]),
     st.integers(1, 6),
-    st.sampled_from([b"", b"id: text\n", b"limit: 7\n", b"limit: {rows: 7, seed: 1}\n", b"when: '{{ text }}'\n"]),
+    st.sampled_from([b"", b"id: text\n", b"limit: 7\n", b"limit: {rows: 7, sample: true, seed: 1}\n", b"when: '{{ text }}'\n"]),
 )
 def test_the_results_are_those_of_asking_each_row(texts: list[str], key: str, requests: int, more: bytes) -> None:
     data = csv_of([f'"{text}"' for text in texts])

@@ -53,7 +53,7 @@ def prepare_retry(
     is_changed = len(used) > former_recipes
     today = recipe.compiled(file=file_values(job.drop.key, layout.columns)) if recipe and is_changed else None
     carried = int(job.progress or 0)  # shards, by earlier invocations
-    # Shards that a killed process carried over are not in these: then a few requests are asked again.
+    # Shards that a killed process carried over are not in these: a few requests are then sent twice.
     digests = files.digests(_digests_name(carried)) if carried else None
     repeats = RepeatedRequests(today, job.drop, digests=digests) if today is not None and today.dedupes else None
     former_rows = rows if today is None else JobRows(context, former)

@@ -1,4 +1,4 @@
-"""What is said of duplicates: rows with the request of an earlier row, which is asked once for all of them."""
+"""Words about duplicates: rows with the request of an earlier row, which is sent once for all of them."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -77,7 +77,7 @@ class OriginalResults:
             yield from self._source(place).batches
 
     def load(self, position: int, count: int) -> Mapping[int, Original]:
-        """Return results by row: those of the originals of `count` rows of the shard, from a position on, and others."""
+        """Return the results of the originals of `count` rows of the shard, from a position on, and others, by row."""
         if self._has(position, count):
             return self._loaded
         seconds_left = self._context.seconds_left()
