@@ -14,7 +14,9 @@ def duplicate_lines(job: Job) -> list[str]:
     if not job.duplicates:
         return []
     has = "has" if job.duplicates == 1 else "have"
-    return [f"{rows_counted(job.duplicates)} {has} the same request as an earlier row, which is asked once for all."]
+    return [
+        f"{rows_counted(job.duplicates)} {has} the same request as an earlier row, which is sent once for all of them."
+    ]
 
 
 def saved_lines(duplicates: "Duplicates") -> list[str]:
