@@ -88,45 +88,35 @@ class RequestDigests:
         self._digests += digests
 
     def _find_all(self, table: _Table, hashes: Sequence[int], digests: bytearray, found: list[int]) -> None:
-        """Find the rows of a table that have the same requests, for the rows that have found none so far."""
-        slots, size = table.slots, len(table.slots)
-        for place, row in enumerate(map(slots.__getitem__, [each % size for each in hashes])):
-            if row and not found[place]:
-                _, found[place] = self._find(slots, hashes[place], _digest_at(digests, place))
+        """Find the rows of a full table with the same requests, for rows that have found none so far."""
+        slots, size, stored = table.slots, len(table.slots), self._digests
+        for place, slot in enumerate([each % size for each in hashes]):
+            row = 0 if found[place] else slots[slot]
+            if row:
+                digest = digests[_DIGEST_BYTES * place : _DIGEST_BYTES * (place + 1)]
+                while row and stored[_DIGEST_BYTES * (row - 1) : _DIGEST_BYTES * row] != digest:
+                    slot = slot + 1 if slot + 1 < size else 0
+                    row = slots[slot]
+                found[place] = row
 
     def _insert_all(
         self, table: _Table, hashes: Sequence[int], digests: bytearray, first_row: int, found: list[int]
     ) -> None:
         """Do the same, and insert the rows that find none."""
-        slots, size = table.slots, len(table.slots)
-        wanted = [each % size for each in hashes]
-        left: Sequence[int] = range(len(wanted))
-        if len(set(wanted)) == len(wanted) and not any(found):
-            # No two of these requests are the same, so the order does not matter: first those that find an empty slot.
-            left = []
-            row = first_row
-            for slot, other in zip(wanted, list(map(slots.__getitem__, wanted)), strict=True):
-                if other:
-                    left.append(row - first_row)
-                else:
-                    slots[slot] = row
-                row += 1
-        for place in left:
+        slots, size, stored = table.slots, len(table.slots), self._digests
+        for place, slot in enumerate([each % size for each in hashes]):
+            row = slots[slot]
+            if row:
+                digest = digests[_DIGEST_BYTES * place : _DIGEST_BYTES * (place + 1)]
+                while row and stored[_DIGEST_BYTES * (row - 1) : _DIGEST_BYTES * row] != digest:
+                    slot = slot + 1 if slot + 1 < size else 0
+                    row = slots[slot]
+                if row:
+                    found[place] = row
+                    continue
             if not found[place]:
-                slot, found[place] = self._find(slots, hashes[place], _digest_at(digests, place))
-                if not found[place]:
-                    slots[slot] = first_row + place
+                slots[slot] = first_row + place
         table.count += found.count(0)
-
-    def _find(self, slots: "array[int]", hashed: int, digest: bytearray) -> tuple[int, int]:
-        """Return the slot with a digest, and its row; or the slot that it would get, and zero."""
-        digests, size = self._digests, len(slots)
-        slot = hashed % size
-        while row := slots[slot]:
-            if _digest_at(digests, row - 1) == digest:
-                return slot, row
-            slot = (slot + 1) % size
-        return slot, 0
 
     def parts(self) -> Iterator[bytes]:
         """Yield the set as bytes that `read` takes."""
@@ -155,7 +145,3 @@ class RequestDigests:
                 table.frombytes(taken.take(_HASH_BYTES * min(_MIN_SLOTS, slots - start)))
             digests._tables.append(_Table(table, count))
         return digests
-
-
-def _digest_at(digests: bytearray, place: int) -> bytearray:
-    return digests[_DIGEST_BYTES * place : _DIGEST_BYTES * (place + 1)]
