@@ -73,9 +73,10 @@ def repeated_drop(rows: int, share: int) -> Path:
 
 def validate_drop(rows: int, share: int, *, once: bool) -> None:
     """Validate a csv; `once` says whether the same request is sent once."""
+    drop = repeated_drop(rows, share)
     with TemporaryDirectory(dir=FOLDER) as folder:
         context = folder_context(Path(folder), cast("OpenAI", None))
-        with context.objects.writing(BUCKETS.inbox, "r.csv", "") as out, repeated_drop(rows, share).open("rb") as file:
+        with context.objects.writing(BUCKETS.inbox, "r.csv", "") as out, drop.open("rb") as file:
             shutil.copyfileobj(file, out)
         recipe = RECIPE + (b"dedupe: true\n" if once else b"dedupe: false\n")
         context.objects.put(BUCKETS.inbox, "recipe.yaml", recipe, "")

@@ -21,6 +21,8 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.polling.poll import poll
 from dropbatch.rows import original_results
+from dropbatch.storage.job_files import JobFiles
+from dropbatch.storage.request_digests import RequestDigests
 from tests.both_ways import both_ways
 from tests.driving import deliver, drop, jobs, last_message, only_job, pass_time, result, result_json, run
 from tests.fakes import RESULTS, FakeContext, answer_ok, response_line
@@ -322,7 +324,16 @@ def test_the_results_are_the_same_however_often_time_runs_out(
 
     whole, requests = taken(lambda: 300.0)
     assert requests == len(set(texts))
+    handed_over: list[str] = []
+    digests = JobFiles.digests
+
+    def noted(files: JobFiles, name: str) -> RequestDigests | None:
+        handed_over.append(name)
+        return digests(files, name)
+
+    monkeypatch.setattr(JobFiles, "digests", noted)
     assert taken(lambda: dice.choice([300.0] * 3 + [5.0])) == (whole, requests)
+    assert handed_over, "time ran out within the file"
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ def test_rows_after_the_last_that_is_kept_find_those_before(monkeypatch: pytest.
 
 
 def test_a_digest_that_is_the_same_only_in_part_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Digests that differ in the last of the stored bytes, or only in the place where they are searched, are different ones."""
+    """Digests are different if the last of the stored bytes is, or only the place where they are searched."""
 
     class Digest:
         def __init__(self, content: bytes) -> None:

@@ -120,7 +120,9 @@ def _resume(context: Context, job: Job, files: JobFiles, hand_over: HandOver) ->
     source, reader = reopen_drop(context, job.drop, layout, checkpoint.position, checkpoint.mark)
     recipe = None if layout.raw else files.recipe()
     compiled = compile_for(job.drop, recipe, layout.columns) if recipe and not checkpoint.hopeless else None
-    dedupes = compiled is not None and compiled.dedupes
+    repeats = None
+    if compiled is not None and compiled.dedupes:
+        repeats = RepeatedRequests(compiled, job.drop, checkpoint.limit, files.digests(name))
     scan = RowScan(
         context,
         reader,
@@ -135,7 +137,7 @@ def _resume(context: Context, job: Job, files: JobFiles, hand_over: HandOver) ->
         rows=checkpoint.rows,
         skipped=SkippedRows.from_json(checkpoint.skipped) if checkpoint.skipped else None,
         ids=files.ids(name) if layout.raw else None,
-        repeats=RepeatedRequests(compiled, job.drop, checkpoint.limit, files.digests(name)) if dedupes else None,
+        repeats=repeats,
     )
     validation = _Validation(context, job, scan, source, files, recipe, checkpoint.content, checkpoint.counted)
     return validation.run(hand_over)

@@ -19,7 +19,7 @@ _MAX_LOAD = 0.7
 
 _MIN_SLOTS = 1 << 12
 _GROWTH = 4
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 
 
 class _Table:
@@ -90,7 +90,8 @@ class RequestDigests:
     def _find_all(self, table: _Table, hashes: Sequence[int], digests: bytearray, found: list[int]) -> None:
         """Find the rows of a full table with the same requests, for rows that have found none so far."""
         slots, size, stored = table.slots, len(table.slots), self._digests
-        for place, slot in enumerate([each % size for each in hashes]):
+        for place, each in enumerate(hashes):
+            slot = each % size
             row = 0 if found[place] else slots[slot]
             if row:
                 digest = digests[_DIGEST_BYTES * place : _DIGEST_BYTES * (place + 1)]
@@ -104,7 +105,8 @@ class RequestDigests:
     ) -> None:
         """Do the same, and insert the rows that find none."""
         slots, size, stored = table.slots, len(table.slots), self._digests
-        for place, slot in enumerate([each % size for each in hashes]):
+        for place, each in enumerate(hashes):
+            slot = each % size
             row = slots[slot]
             if row:
                 digest = digests[_DIGEST_BYTES * place : _DIGEST_BYTES * (place + 1)]
@@ -123,11 +125,11 @@ class RequestDigests:
         yield self.key
         sizes = [len(self._digests), *(number for table in self._tables for number in (table.count, len(table.slots)))]
         yield array("Q", [len(self._tables), *sizes]).tobytes()
-        yield self._digests
+        for start in range(0, len(self._digests), _BLOCK):
+            yield bytes(self._digests[start : start + _BLOCK])
         for table in self._tables:
-            yield from (
-                table.slots[start : start + _MIN_SLOTS].tobytes() for start in range(0, len(table.slots), _MIN_SLOTS)
-            )
+            for start in range(0, len(table.slots), _BLOCK):
+                yield table.slots[start : start + _BLOCK].tobytes()
 
     @classmethod
     def read(cls, blocks: Iterable[bytes]) -> "RequestDigests":
@@ -141,7 +143,7 @@ class RequestDigests:
         digests._tables = []
         for count, slots in zip(counts[::2], counts[1::2], strict=True):
             table = array("I")
-            for start in range(0, slots, _MIN_SLOTS):
-                table.frombytes(taken.take(_HASH_BYTES * min(_MIN_SLOTS, slots - start)))
+            for start in range(0, slots, _BLOCK):
+                table.frombytes(taken.take(_HASH_BYTES * min(_BLOCK, slots - start)))
             digests._tables.append(_Table(table, count))
         return digests
