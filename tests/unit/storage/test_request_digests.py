@@ -1,6 +1,7 @@
 """The requests of a job are found again by their digests."""
 
 import hashlib
+import math
 
 import pytest
 from hypothesis import given
@@ -75,4 +76,5 @@ def test_jobs_have_different_digests() -> None:
 
 
 def test_at_least_96_bits_stand_for_a_request() -> None:
-    assert 8 * (request_digests._HASH_BYTES + request_digests._DIGEST_BYTES) >= 96
+    near = 4  # two slots of this distance are in one search, as a rule
+    assert 8 * request_digests._DIGEST_BYTES + math.log2(request_digests._MIN_SLOTS / near) >= 96

@@ -11,6 +11,7 @@ from dropbatch.batch_api.estimates import BYTES_PER_TOKEN, RequestEstimate
 from dropbatch.batch_api.fast_requests import RequestChunk
 from dropbatch.formats.records import Chunk
 from dropbatch.intake.sharding import Sharder
+from dropbatch.storage.shard_index import DUPLICATE
 
 
 class ChunkSharder(Sharder):
@@ -71,15 +72,16 @@ class ChunkSharder(Sharder):
         originals: Sequence[int] | None,
     ) -> None:
         index, rows = self._index, len(raws)
-        first = len(index)
         index.sizes.extend(map(len, raws))
-        index.groups.extend(repeat(group, rows))
-        index.tokens.extend(tokens)
-        index.inputs.extend(repeat(each.embedding_inputs, rows))
-        index.lists.extend(bytes([each.is_list]) * rows)
         if originals is None:
+            index.groups.extend(repeat(group, rows))
+            index.tokens.extend(tokens)
+            index.inputs.extend(repeat(each.embedding_inputs, rows))
+            index.lists.extend(bytes([each.is_list]) * rows)
             return
-        for place, original in enumerate(originals, first):
-            if original:
-                index.duplicate(place, original)
+        # As `ShardIndex.add_duplicate` does.
+        index.groups.extend([DUPLICATE if original else group for original in originals])
+        index.tokens.extend([original or count for original, count in zip(originals, tokens, strict=True)])
+        index.inputs.extend([0 if original else each.embedding_inputs for original in originals])
+        index.lists.extend([not original and each.is_list for original in originals])
         self.plans[-1].duplicates += rows - originals.count(0)

@@ -13,7 +13,7 @@ from dropbatch.storage.request_digests import RequestDigests
 UNPACKED_FACTOR = 10
 """How much larger a compressed drop is taken to be. A wrong guess costs some memory, or some time."""
 
-_SPARE = 1.1
+_SPARE = 1.05
 """How many more rows are expected than there would be if all were as long as the first ones."""
 
 

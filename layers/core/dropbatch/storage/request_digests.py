@@ -14,10 +14,12 @@ _KEY_BYTES = 16
 _SHA_BYTES = 32
 _HASH_BYTES = 4
 _DIGEST_BYTES = 10
-_MAX_LOAD = 0.7
+_MAX_LOAD = 0.75
 """How full a table becomes. In a fuller one a row is farther from the slot where the search for it begins."""
 
-_MIN_SLOTS = 1 << 12
+_MIN_SLOTS = 1 << 18
+"""A row is found near the slot where the search for it begins. In a table of this size that tells 16 bits of it."""
+
 _GROWTH = 4
 _BLOCK = 1 << 18
 
@@ -38,10 +40,10 @@ class _Table:
 class RequestDigests:
     """The requests of a job, by which the first row with the same request is found, in 16 bytes for each row.
 
-    A request is represented by 112 bits of its SHA-256, under a key that is drawn for each job: 80 of them are stored
-    by row, and 32 say where a table has the row. Who writes a row does not know the key, and so cannot search for a
-    text that would get the answer of another one. The chance that any two of 10 million requests count as the same is
-    less than 1 in 10^15.
+    A request is represented by its SHA-256, under a key that is drawn for each job. 80 bits are stored by row. Others say
+    where a table has the row, which makes it 96 bits at least. Who writes a row does not know the key, and so cannot
+    search for a text that would get the answer of another one. The chance that any two of 10 million requests count as
+    the same is less than 1 in 10^15.
 
     Most steps are done for a chunk of rows at once. `expected_rows` says how large the first table is; if it becomes
     full, the next one is larger.
@@ -95,7 +97,7 @@ class RequestDigests:
             row = 0 if found[place] else slots[slot]
             if row:
                 digest = digests[_DIGEST_BYTES * place : _DIGEST_BYTES * (place + 1)]
-                while row and stored[_DIGEST_BYTES * (row - 1) : _DIGEST_BYTES * row] != digest:
+                while row and not stored.startswith(digest, _DIGEST_BYTES * (row - 1)):
                     slot = slot + 1 if slot + 1 < size else 0
                     row = slots[slot]
                 found[place] = row
@@ -110,7 +112,7 @@ class RequestDigests:
             row = slots[slot]
             if row:
                 digest = digests[_DIGEST_BYTES * place : _DIGEST_BYTES * (place + 1)]
-                while row and stored[_DIGEST_BYTES * (row - 1) : _DIGEST_BYTES * row] != digest:
+                while row and not stored.startswith(digest, _DIGEST_BYTES * (row - 1)):
                     slot = slot + 1 if slot + 1 < size else 0
                     row = slots[slot]
                 if row:
