@@ -58,7 +58,6 @@ class Former:
     it is the same. `repeats` are the requests of that recipe so far, None if each row is asked.
     """
 
-    job_id: str
     files: JobFiles
     rows: JobRows
     recipes: int
@@ -107,7 +106,7 @@ def _duplicates(context: Context, former: Former, shard: Shard, index: ShardInde
     """Yield the duplicates of a shard of the former job, each with the result that it shared."""
     if not index.duplicates:
         return
-    originals = OriginalResults(context, former.files, former.job_id, index, with_responses=False)
+    originals = OriginalResults(context, former.files, former.rows.job.id, index, with_responses=False)
     for place in range(len(index)):
         row = index.original(place)
         if row is not None:

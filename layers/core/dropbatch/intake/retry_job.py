@@ -57,7 +57,7 @@ def prepare_retry(
     digests = files.digests(_digests_name(carried)) if carried else None
     repeats = RepeatedRequests(today, job.drop, digests=digests) if today is not None and today.dedupes else None
     former_rows = rows if today is None else JobRows(context, former)
-    origin = Former(former.id, old, former_rows, former_recipes, today, repeats)
+    origin = Former(old, former_rows, former_recipes, today, repeats)
     batches: list[Batch] = []
     kept: list[Batch] = []
     shards: list[Shard] = []

@@ -40,10 +40,10 @@ class _Table:
 class RequestDigests:
     """The requests of a job, by which the first row with the same request is found, in 16 bytes for each row.
 
-    A request is represented by its SHA-256, under a key that is drawn for each job. 80 bits are stored by row. The place
-    of the row in a table makes it 96 bits at least. Who writes a row does not know the key, and so cannot search for a
-    text that would get the answer of another one. The chance that any two of 10 million requests count as the same is
-    less than 1 in 10^15.
+    A request is represented by its SHA-256, under a key that is drawn for each job. 80 bits are stored by row, and with
+    the place of the row in a table they are 96 bits at least. Who writes a row does not know the key, and so cannot
+    search for a text that would get the answer of another one. The chance that any two of 10 million requests count as
+    the same is less than 1 in 10^15.
 
     Most steps are done for a chunk of rows at once. `expected_rows` says how large the first table is; if it becomes
     full, the next one is larger.
