@@ -91,7 +91,7 @@ def validate_drop(rows: int, share: int, *, once: bool) -> None:
 def request_digests(rows: int) -> None:
     digests = RequestDigests(int(1.05 * rows))  # as for a drop whose rows are of one length
     for start in range(0, rows, 100):
-        contents = [digests.key + b"request %d" % number for number in range(start, start + 100)]
+        contents = [b"request %d" % number for number in range(start, start + 100)]
         assert digests.add_all(contents, start + 1) is None
 
 

@@ -61,12 +61,14 @@ class RequestChunk:
         """Return the bodies in the order of their rows."""
         return [self._form % row for row in self._rows()]
 
-    def contents(self, key: bytes, frame: BodyFrame) -> list[bytes]:
-        """Return what stands for each body within a frame (see `BodyFrame.content`), after a key."""
+    def contents(self, frame: BodyFrame) -> Sequence[bytes]:
+        """Return what stands for each body within a frame: see `BodyFrame.content`."""
         if frame != self._frame:
-            return [key + frame.content(body) for body in self.bodies()]
+            return list(map(frame.content, self.bodies()))
+        if len(self._columns) == 1:
+            return self._columns[0]
         start, end = (len(text) + text.count(b"%") for text in frame)
-        form = key.replace(b"%", b"%%") + self._form[start : len(self._form) - end]
+        form = self._form[start : len(self._form) - end]
         return [form % row for row in self._rows()]
 
     def line_sizes(self) -> list[int]:

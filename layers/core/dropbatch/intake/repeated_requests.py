@@ -36,13 +36,11 @@ class RepeatedRequests:
 
     def originals(self, chunk: Chunk, requests: RequestChunk) -> Sequence[int] | None:
         """Return for each row the number of an earlier one with the same request, or zero; None if all are zero."""
-        digests = self._of(chunk.raws)
-        return digests.add_all(requests.contents(digests.key, self._frame), chunk.number)
+        return self._of(chunk.raws).add_all(requests.contents(self._frame), chunk.number)
 
     def original(self, record: Record, request: Request) -> int:
         """Return the number of an earlier row with the same request; 0 if there is none."""
-        digests = self._of([record.raw])
-        return digests.add(digests.key + self._frame.content(request.body), record.number)
+        return self._of([record.raw]).add(self._frame.content(request.body), record.number)
 
     def _of(self, raws: Sequence[bytes]) -> RequestDigests:
         if self.digests is None:

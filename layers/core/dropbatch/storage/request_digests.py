@@ -10,7 +10,9 @@ from dropbatch.storage.unique_ids import TakenBytes
 MAX_ROWS = 10_000_000
 """How many rows are kept: they take 157 MB. A request that first occurs in a later row is asked each time."""
 
-_KEY_BYTES = 16
+_KEY_BYTES = 64
+"""A block of SHA-256, which is hashed once for all requests."""
+
 _SHA_BYTES = 32
 _HASH_BYTES = 4
 _DIGEST_BYTES = 10
@@ -50,22 +52,20 @@ class RequestDigests:
     """
 
     def __init__(self, expected_rows: int = 0, key: bytes | None = None) -> None:
-        self.key = key or secrets.token_bytes(_KEY_BYTES)
+        self._key = key or secrets.token_bytes(_KEY_BYTES)
+        self._keyed = hashlib.sha256(self._key)
         self._digests = bytearray()
         slots = max(_MIN_SLOTS, int(min(expected_rows, MAX_ROWS) / _MAX_LOAD) + 1)
         self._tables = [_Table(array("I", [0]) * slots)]
 
     def add(self, content: bytes, row: int) -> int:
-        """Return the first row with a request of this content; 0 if it is this one.
-
-        Rows come in order. Each content begins with `key`.
-        """
+        """Return the first row with a request of this content; 0 if it is this one. Rows come in order."""
         return (self.add_all([content], row) or (0,))[0]
 
     def add_all(self, contents: Sequence[bytes], first_row: int) -> Sequence[int] | None:
         """Do the same for rows that follow one another. Return None in place of nothing but zeros."""
-        sha256, count = hashlib.sha256, len(contents)
-        whole = b"".join([sha256(content).digest() for content in contents])
+        count = len(contents)
+        whole = b"".join(map(self._digest, contents))
         hashes = memoryview(whole).cast("I")[:: _SHA_BYTES // _HASH_BYTES].tolist()
         digests = bytearray(_DIGEST_BYTES * count)
         for byte in range(_DIGEST_BYTES):
@@ -83,6 +83,11 @@ class RequestDigests:
                 self._find_all(table, hashes, digests, found)
             self._insert_all(newest, hashes, digests, first_row, found)
         return found if any(found) else None
+
+    def _digest(self, content: bytes) -> bytes:
+        hashed = self._keyed.copy()
+        hashed.update(content)
+        return hashed.digest()
 
     def _keep(self, digests: bytearray, first_row: int) -> None:
         """Append the digests of rows. Rows without a request have nulls."""
@@ -124,7 +129,7 @@ class RequestDigests:
 
     def parts(self) -> Iterator[bytes]:
         """Yield the set as bytes that `read` takes."""
-        yield self.key
+        yield self._key
         sizes = [len(self._digests), *(number for table in self._tables for number in (table.count, len(table.slots)))]
         yield array("Q", [len(self._tables), *sizes]).tobytes()
         for start in range(0, len(self._digests), _BLOCK):
