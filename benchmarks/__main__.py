@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import collecting, joining, pipeline, polling, submitting, transfers
+from benchmarks import collecting, joining, pipeline, polling, repeating, submitting, transfers
 from benchmarks.cases import recipe_body
 from benchmarks.figures import print_table, record
 from benchmarks.inputs import BODY, csv_drop, raw_drop
@@ -59,6 +59,7 @@ FIGURES = {
     "validate_speedup_vs_orjson": ("times", "≥ 1.7"),
     "validate_peak_mb": ("MiB", ""),
     "unique_ids_peak_mb": ("MiB", "≤ 128"),
+    **repeating.FIGURES,
     **submitting.FIGURES,
     **polling.FIGURES,
     **transfers.FIGURES,
@@ -71,6 +72,7 @@ GROUPS: dict[str, Callable[[], Figures]] = {
     "building": building,
     "validating": validating,
     "unique_ids": unique_ids,
+    "repeating": lambda: repeating.repeating(measure),
     "submitting": submitting.submitting,
     "polling": polling.polling,
     "idle_start": polling.idle_start,

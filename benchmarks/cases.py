@@ -165,8 +165,8 @@ def _peak_mb() -> float:
 
 if __name__ == "__main__":
     if sys.argv[1] not in CASES:
-        from benchmarks import collecting  # imports what it measures, and so only where it is asked for
+        from benchmarks import collecting, repeating  # import what they measure, and so only where it is asked for
 
-        CASES.update(collecting.CASES)
+        CASES.update({**collecting.CASES, **repeating.CASES})
     CASES[sys.argv[1]](int(sys.argv[2]))
     print(_peak_mb())  # `runs.measure` reads it

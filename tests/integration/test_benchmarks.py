@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import cases, collecting, fast_paths, figures, inputs, joining, submitting
+from benchmarks import cases, collecting, fast_paths, figures, inputs, joining, repeating, submitting
 from tools.capacity import peers
 
-CASES = {**collecting.CASES, **cases.CASES}
+CASES = {**collecting.CASES, **repeating.CASES, **cases.CASES}
 ROOT = Path(__file__).parents[2]
 
 

@@ -211,7 +211,7 @@ def test_a_shard_that_has_been_carried_over_is_only_looked_up(tmp_path: Path) ->
     origin = Former(old, again, recipes=1, today=None)
     for shard in repository.shards(job.id):
         killer.calls.clear()
-        stays, sent, skipped = carry_over(
+        stays, sent, skipped, _ = carry_over(
             fake.context, repository.batches(former.id, shard.number), origin, again, shard
         )
         assert set(killer.calls) == {"objects.blocks"}

@@ -256,9 +256,8 @@ def test_a_value_that_is_not_of_its_column_s_type_makes_the_column_text(fake: Fa
 def test_a_table_is_assembled_in_several_invocations(tmp_path: Path, odd: str | None) -> None:
     def answered(seconds_left: Callable[[], float]) -> tuple[bytes, bytes]:
         fake = FakeContext(tmp_path, limits=Limits(batch_requests=7))
-        fake.objects.drop(
-            "recipe.yaml", b'model: m\nprompt: "Text: {{ text }}"\nattempts: 1\nschema: {score: integer}\n'
-        )
+        recipe = b'model: m\nprompt: "Text: {{ text }}"\nattempts: 1\nschema: {score: integer}\ndedupe: false\n'
+        fake.objects.drop("recipe.yaml", recipe)  # rows with the same text have different answers
 
         def scores(request: dict[str, Any]) -> dict[str, Any] | None:
             number = int(request["custom_id"])

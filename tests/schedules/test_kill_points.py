@@ -3,13 +3,15 @@
 `SCHEDULES` sets the number of pairs. The seed is fixed, so that a run can be repeated.
 """
 
+import csv
+import io
 import json
 import os
 import pickle
 import random
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import OpenAIOutcomeUnknownError
 from dropbatch.domain.states import JobState
 from dropbatch.ports import RemoteBatch
-from tests.driving import RECIPE, drop, only_job, result_json, run
+from tests.driving import RECIPE, drop, only_job, result, result_json, run, sent_rows
 from tests.fakes import FakeContext, FakeOpenAI, Killer, answer_ok, response_line
 from tests.schedules.invariants import check
 
@@ -46,15 +48,19 @@ class Troubled(FakeContext):
     the account may not enqueue all rows at once, and time runs out repeatedly.
     """
 
+    requests = 10
+    recipe = RECIPE
+    data = DATA
+
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, limits=Limits(batch_requests=10), killer=Killer(), seconds_left=self._left)
+        super().__init__(folder, limits=Limits(batch_requests=self.requests), killer=Killer(), seconds_left=self._left)
         self._chance = random.Random(6)
         self._tries: Counter[str] = Counter()
         self.openai = LossyOpenAI(self.clock)
         self.openai.token_limit = 100
         self.openai.answer = self._answer
-        self.objects.drop("recipe.yaml", RECIPE + b"mirror: true\n")
-        drop(self, "a.csv", DATA)
+        self.objects.drop("recipe.yaml", self.recipe + b"mirror: true\n")
+        drop(self, "a.csv", self.data)
 
     def _left(self) -> float:
         return 5.0 if self._chance.random() < 1 / 6 else 300.0
@@ -75,14 +81,21 @@ class Troubled(FakeContext):
         return where, line
 
 
+class Repetitive(Troubled):
+    """The same with duplicates of the rows that have trouble, in the same shard, in earlier and in later ones."""
+
+    requests = 3
+    recipe = RECIPE + b"dedupe: true\n"
+    data = b"text\n" + b"".join(b"row %d\n" % row for row in (1, 2, 1, 2, 5, 5, 2, 8, 8, 1, 11, 8, 11, 14, 2, 14))
+
+
 class WholeRun:
     """The run without kills: its calls, and the state of the fakes at the beginning of each minute.
 
     A killed run is the same until its first kill, so it starts in that minute.
     """
 
-    def __init__(self, folder: Path) -> None:
-        fake = Troubled(folder)
+    def __init__(self, fake: Troubled, check: Callable[[FakeContext], None]) -> None:
         assert fake.killer is not None
         self.killer = fake.killer
         self._begun: list[int] = []  # the number of calls before each minute
@@ -92,7 +105,7 @@ class WholeRun:
             self._begun.append(len(self.killer.calls))
             self._minutes.append(pickle.dumps(fake))
             is_over = run(fake, ticks=1)
-        check_complete(fake)
+        check(fake)
 
     def killed(self, points: Set[int]) -> FakeContext:
         """Return the fakes after a run whose process is killed at these points."""
@@ -118,6 +131,25 @@ def check_complete(fake: FakeContext) -> None:
     assert asked == {str(row): tries.get(str(row), 1) for row in range(1, 17)}, "no answered row is sent again"
 
 
+def check_shared(fake: FakeContext) -> None:
+    """Assert that the duplicates have what their originals have, and that only these were asked."""
+    check(fake)
+    assert only_job(fake).state is JobState.PARTIAL
+    rows = result_json(fake, "summary.json")["rows"]
+    assert (rows["ok"], rows["error"], rows["truncated"], rows["duplicates"]) == (11, 3, 2, 10)
+    found = csv.DictReader(io.StringIO(result(fake, "a.answers.csv").decode(), newline=""))
+    by_text: dict[str, set[tuple[str, str]]] = {}
+    for row in found:
+        by_text.setdefault(row["text"], set()).add((row["answer"], row["_status"]))
+    assert all(len(answers) == 1 for answers in by_text.values()), by_text
+    assert len(set.union(*by_text.values())) == len(by_text), "each text has an answer of its own"
+    responses = [json.loads(line)["custom_id"] for line in result(fake, "responses.jsonl").splitlines()]
+    assert responses == [str(row) for row in range(1, 17)]
+    assert result(fake, "a.failed.csv") == b"text\nrow 8\nrow 8\nrow 11\nrow 8\nrow 11\n"
+    asked = {row for batch in sent_rows(fake) for row in batch}
+    assert asked == {1, 2, 5, 8, 11, 14}
+
+
 def check_complete_or_rejected(fake: FakeContext) -> None:
     """Assert that a drop is complete, or is rejected unsent because it killed its function twice."""
     if only_job(fake).state is not JobState.REJECTED:
@@ -135,7 +167,7 @@ PARTS = 4
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_kill_at_any_call_does_not_change_the_results(part: int, tmp_path: Path, tally: Counter[str]) -> None:
-    whole = WholeRun(tmp_path)
+    whole = WholeRun(Troubled(tmp_path), check_complete)
     for point in whole.killer.all_points()[part::PARTS]:
         try:
             check_complete(whole.killed({point}))
@@ -145,8 +177,21 @@ def test_a_kill_at_any_call_does_not_change_the_results(part: int, tmp_path: Pat
 
 
 @pytest.mark.parametrize("part", range(PARTS))
+def test_a_kill_at_any_call_does_not_change_what_duplicates_share(
+    part: int, tmp_path: Path, tally: Counter[str]
+) -> None:
+    whole = WholeRun(Repetitive(tmp_path), check_shared)
+    for point in whole.killer.all_points()[part::PARTS]:
+        try:
+            check_shared(whole.killed({point}))
+        except AssertionError as error:
+            raise AssertionError(f"killed at {whole.killer.calls[point // 2]}, point {point}") from error
+        tally["kill points"] += 1
+
+
+@pytest.mark.parametrize("part", range(PARTS))
 def test_kills_at_any_two_calls_do_not_change_the_results(part: int, tmp_path: Path, tally: Counter[str]) -> None:
-    whole = WholeRun(tmp_path)
+    whole = WholeRun(Troubled(tmp_path), check_complete)
     # A run that was killed makes more calls.
     end = 2 * len(whole.killer.calls)
     points = [*whole.killer.all_points(), *range(end, end + 40)]

@@ -1,6 +1,7 @@
 """Sums of money: the known part of them, and the unknown part."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from dropbatch.answers.cost import Cost
+from dropbatch.answers.duplicates import Duplicates
 from dropbatch.answers.tally import MAX_COUNTED_MODELS, Tally
 from dropbatch.answers.usage import Usage
 from dropbatch.domain.outcomes import Outcome
@@ -191,3 +193,28 @@ def test_the_cost_before_a_retry_adds_up_a_chain_of_any_release() -> None:
     unknown = cost_before(None)
     assert (unknown["jobs"], unknown["paid"], unknown["saved"]) == (1, None, None)
     assert cost_before({"summary": {"cost": {"paid": None, "before": first}}})["paid"] == 1.5
+
+
+def duplicates(rows: int, usd: str, unpriced: int = 0) -> Tally:
+    found = Tally()
+    found.duplicates = Duplicates(rows, Counter(input=rows), Decimal(usd), unpriced, Counter({"999": 1}))
+    return found
+
+
+def test_duplicates_add_up_and_are_stored_as_json() -> None:
+    whole = duplicates(3, "0.1")
+    whole.merge(duplicates(2, "0.2", unpriced=1))
+    assert Tally.from_json(json.loads(json.dumps(whole.to_json()))) == whole
+    assert whole.duplicates == Duplicates(5, Counter(input=5), Decimal("0.3"), 1, Counter({"999": 2}))
+    assert whole.duplicates.saved == Decimal("0.3"), "the known part"
+
+
+def test_a_tally_of_an_earlier_release_has_no_duplicates() -> None:
+    members = Tally().to_json()
+    del members["duplicates"]
+    assert Tally.from_json(members) == Tally()
+
+
+def test_of_duplicates_without_a_known_price_it_is_unknown_what_they_saved() -> None:
+    assert duplicates(2, "0", unpriced=2).duplicates.saved is None
+    assert Duplicates().saved == 0

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dropbatch.batch_api.estimates import estimate_request
-from dropbatch.batch_api.request import Request
+from dropbatch.batch_api.request import NO_FRAME, Request
 from dropbatch.domain.errors import RowRejectedError
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.compiler import compile_recipe
@@ -75,6 +75,12 @@ def test_bodies_of_many_rows_are_those_of_each(
     assert many.lines() == b"".join(lines)
     assert many.line_sizes() == list(map(len, lines))
     assert {request.estimate for request in each if request} == {many.estimate}
+    wanted = [at % 2 == 0 for at in range(len(lines))]
+    assert many.lines(wanted) == b"".join(lines[::2])
+    for frame in (recipe.frame, NO_FRAME):
+        assert list(many.contents(frame)) == [frame.content(request.body) for request in each if request]
+    assert all(recipe.frame.holds(body) for body in many.bodies())
+    assert len(set(many.contents(recipe.frame))) == len(set(many.bodies()))
 
 
 PARAMETERS = st.fixed_dictionaries(

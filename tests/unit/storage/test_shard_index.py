@@ -81,3 +81,20 @@ def test_rows_are_known_by_their_model_and_by_why_they_are_not_sent(tmp_path: Pa
         places = [row.number - 1 for row, _ in asked]
         assert [index.tokens[place] for place in places] == [r.estimated_input_tokens for _, r in asked]
         assert [index.inputs[place] for place in places] == [r.embedding_inputs for _, r in asked]
+
+
+def test_duplicates_name_their_originals() -> None:
+    index = ShardIndex()
+    index.add(5, 0, 7, 1, is_list=True)
+    index.add_duplicate(6, 4_000_000_000)
+    index.add(7, 0, 8)
+    index.add_skipped(8, "ragged_row")
+    index.duplicate(0, 3)
+    again = ShardIndex.from_bytes(index.to_bytes())
+    assert [again.original(place) for place in range(4)] == [3, 4_000_000_000, None, None]
+    assert list(again.originals()) == [3, 4_000_000_000]
+    assert again.duplicates == 2
+    assert again.rows(11, 0) == [13], "they are not sent"
+    assert [again.skipped(place) for place in range(4)] == [None, None, None, "ragged_row"]
+    assert list(again.sizes) == [5, 6, 7, 8]
+    assert not any(again.lists)

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Self
 
 from dropbatch.answers.cost import Cost, Differences, ModelCost
+from dropbatch.answers.duplicates import Duplicates
 from dropbatch.answers.usage import Usage, token_counts
 from dropbatch.domain.outcomes import COMPLETE, RETRYABLE, WHEN, Outcome
 from dropbatch.ports import RemoteUsage
@@ -54,6 +55,7 @@ class Tally:
     without_standard: int = 0
     models: dict[str, ModelCost] = field(default_factory=dict)
     differences: Differences = field(default_factory=Differences)
+    duplicates: Duplicates = field(default_factory=Duplicates)
 
     def count(self, row: int, outcome: Outcome, code: str | None, message: str | None = None) -> None:
         """Count a row by its outcome and, if it has no good answer, by its reason."""
@@ -155,6 +157,7 @@ class Tally:
         """Add another tally, with its cost."""
         self.outcomes.update(other.outcomes)
         self.tokens.update(other.tokens)
+        self.duplicates.merge(other.duplicates)
         for (outcome, code), reason in other.reasons.items():
             self._reason(outcome, code, reason)
         for column, counts in other.categories.items():
@@ -215,6 +218,7 @@ class Tally:
             "without_standard": self.without_standard,
             "models": {name: cost.to_json() for name, cost in self.models.items()},
             "differences": self.differences.to_json(),
+            "duplicates": self.duplicates.to_json(),
         }
 
     @classmethod
@@ -238,6 +242,7 @@ class Tally:
             without_standard=members.get("without_standard", 0),
             models={name: ModelCost.from_json(cost) for name, cost in members.get("models", {}).items()},
             differences=Differences.from_json(members["differences"]) if "differences" in members else Differences(),
+            duplicates=Duplicates.from_json(members.get("duplicates", {})),
         )
 
 

@@ -4,6 +4,7 @@ A request is a pure function of a row and a recipe: it is built again, byte for 
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import orjson
 
@@ -12,6 +13,30 @@ from dropbatch.batch_api.token_estimates import TokenEstimate, estimate_tokens
 
 LINE = b'{"custom_id":%b,"method":"POST","url":"%b","body":%b}\n'
 """The url needs no escapes: endpoints are a closed list."""
+
+
+class BodyFrame(NamedTuple):
+    """Bytes with which bodies begin and end. What differs between such bodies is between them."""
+
+    start: bytes
+    end: bytes
+
+    def holds(self, body: bytes) -> bool:
+        """Return whether a body has both."""
+        is_long = len(body) >= len(self.start) + len(self.end)
+        return is_long and body.startswith(self.start) and body.endswith(self.end)
+
+    def content(self, body: bytes) -> bytes:
+        """Return what stands for a body: two bodies have the same if, and only if, they are the same."""
+        if not self.holds(body):
+            return NOT_FRAMED + body
+        return body[len(self.start) : len(body) - len(self.end)]
+
+
+NO_FRAME = BodyFrame(b"", b"")
+
+NOT_FRAMED = b"\xff"
+"""The start of what stands for a body without the frame: a byte that no JSON has."""
 
 
 @dataclass(slots=True)

@@ -57,12 +57,22 @@ def collect(context: Context, work: BatchMessage) -> None:
             return
         if batch.is_canary:
             judge_canary(context, job)
-        is_last = all(shard.state is ShardState.RENDERED for shard in context.repository.shards(job.id))
+        is_last = _is_last(context, job)
     except Exception:  # noqa: BLE001 - the answers are kept; once all batches are, the job's own step comes back to it
         context.observer.exception("a shard could not be finished yet", **batch.ids)
         return
     if is_last:
         finish_job(context, job)
+
+
+def _is_last(context: Context, job: Job) -> bool:
+    """Return whether nothing of a job is missing but the end: all shards are rendered, or now can be.
+
+    A shard with duplicates may have waited for another one, which is rendered now. Then all batches are closed.
+    """
+    if all(shard.state is ShardState.RENDERED for shard in context.repository.shards(job.id)):
+        return True
+    return job.duplicates > 0 and all(batch.state in CLOSED for batch in context.repository.batches(job.id))
 
 
 def _collect_leased(context: Context, job: Job, batch: Batch) -> Batch | None:

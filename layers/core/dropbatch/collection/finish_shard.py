@@ -9,6 +9,7 @@ from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import MAY_BE_PAID
 from dropbatch.domain.states import CLOSED, BatchState, ShardState
 from dropbatch.rows.job_rows import JobRows
+from dropbatch.rows.original_results import has_all_originals
 from dropbatch.storage.context import Context
 
 
@@ -26,6 +27,8 @@ def finish_shard(context: Context, rows: JobRows, number: int) -> bool:
     for child in missing:
         context.repository.add(child)  # the poller admits it
     if missing or any(batch.state not in CLOSED for batch in batches):
+        return True
+    if not has_all_originals(context, shard, rows.index(shard)):
         return True
     closed = [batch for batch in batches if batch.state is not BatchState.SPLIT]
     for batch in closed:

@@ -17,7 +17,7 @@ from dropbatch.domain.outcomes import Outcome, job_status
 from dropbatch.formats.compression import compress
 from dropbatch.formats.file_types import Kind, file_type
 from dropbatch.formats.writing import answers_extension, file_tail
-from dropbatch.intake.carry_over import KEPT, recipe_of
+from dropbatch.intake.carry_over import KEPT, KEPT_GROUP, recipe_of
 from dropbatch.jobs.end_job import end
 from dropbatch.jobs.spending import settle_all
 from dropbatch.ports import BYTES, HTML, Piece
@@ -184,6 +184,8 @@ def _recipes(repository: Repository, files: JobFiles, job: Job, tally: Tally) ->
     for batch in repository.batches(job.id):
         if batch.attempt == KEPT:
             counts[recipe_of(batch, len(known))] += batch.requests
+    for group, count in tally.duplicates.kept.items():
+        counts[KEPT_GROUP - int(group)] += count
     counts[-1] += tally.rows - tally.outcomes[Outcome.SKIPPED] - sum(counts)
     rows: dict[tuple[str, str], int] = {}
     for recipe, count in zip(known, counts, strict=True):

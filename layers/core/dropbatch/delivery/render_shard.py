@@ -23,6 +23,7 @@ from dropbatch.delivery.shard_pieces import (
     ShardPieces,
     has_fingerprints,
 )
+from dropbatch.delivery.shared_answers import SharedAnswers
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import Outcome
@@ -111,15 +112,25 @@ def render(
         ResultsReader(context, key, (place[0], place[1]), with_responses=not is_one_batch)
         for key, place in zip(keys, progress.places, strict=True)
     ]
-    results = RowResults(rows, shard, index, _merged(readers, shard.first_row + progress.position), skipped)
+    shared = SharedAnswers(context, rows, index, skipped) if index.duplicates else None
+    merged = _merged(readers, shard.first_row + progress.position)
+    results = RowResults(rows, shard, index, merged, skipped, shared)
     with ExitStack() as stack:
         pieces = ShardPieces(context, rows, shard.number, context.new_token(), stack)
         has_failed = bool(tally.unanswered) or BAD_ROW in index.groups
+        has_failed |= shared is not None and shared.may_have_failed
         writers = _open_pieces(pieces, rows, has_responses=not is_one_batch, has_failed=has_failed)
         if progress.fingerprints is not None and has_fingerprints(rows):
             writers.append(pieces.open_fingerprints())
-        chunks = results.chunks(progress.position, _rows_at_once(context, keys, tally.rows))
-        _write(chunks, writers, progress, lambda: progress.position >= len(index) or in_time())
+        at_once = _rows_at_once(context, keys, tally.rows)
+
+        def continues() -> bool:
+            can_load = shared is None or shared.can_load(progress.position, at_once)
+            return progress.position >= len(index) or (in_time() and can_load)
+
+        _write(results.chunks(progress.position, at_once), writers, progress, continues)
+    if shared is not None:
+        shared.finish()
     progress.add_pieces(pieces)
     if progress.position < len(index):
         progress.places = [reader.place(shard.first_row + progress.position) for reader in readers]

@@ -21,6 +21,9 @@ from dropbatch.domain.outcomes import (
 _CANONICAL = re.compile(rb'\{ ?"id": ?"[^"\\]*", ?"custom_id": ?"(\d+)", ?"response": ?\{')
 """The start of a line with a response, as OpenAI writes it."""
 
+_CUSTOM_ID = re.compile(rb'\{ ?"id": ?(?:null|"[^"\\]*"), ?"custom_id": ?("(?:[^"\\]|\\.)*")')
+"""The start of a line with any id, as OpenAI or Dropbatch writes it."""
+
 _SENTENCES = {
     Outcome.SKIPPED: "The row cannot be asked, and the recipe skips such rows; it was not sent.",
     Outcome.MISSING: "OpenAI completed the batch, but returned nothing for this row.",
@@ -58,6 +61,14 @@ def answered_response(row: int, custom_id: str | None, line: bytes, outcome: Out
     if bytes(theirs.get("response", b"null")) != b"null":
         return msgspec.json.encode({**theirs, "custom_id": named})
     return _without_response(theirs.get("id"), named, outcome, _message(theirs.get("error")))
+
+
+def shared_response(line: bytes, custom_id: str) -> bytes:
+    """Return the line of another row with this `custom_id`, for a row that shares its answer."""
+    found = _CUSTOM_ID.match(line)
+    if found is not None:
+        return b"%b%b%b" % (line[: found.start(1)], orjson.dumps(custom_id), line[found.end(1) :])
+    return msgspec.json.encode({**_members_of(line), "custom_id": custom_id})
 
 
 def _members_of(line: bytes) -> dict[str, msgspec.Raw]:

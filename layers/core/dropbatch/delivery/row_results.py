@@ -5,7 +5,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from dropbatch.answers.tally import Tally
-from dropbatch.delivery.response_lines import unanswered_response
+from dropbatch.delivery.response_lines import shared_response, unanswered_response
+from dropbatch.delivery.shared_answers import SharedAnswers
 from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import COLUMN_EXISTS, WHEN, Outcome
 from dropbatch.formats.reading import Record, read_rows
@@ -27,11 +28,21 @@ class RowChunk(NamedTuple):
 
 
 class RowResults:
-    """The rows of a shard with their results. A row that was not sent gets a result here, and counts in `skipped`."""
+    """The rows of a shard with their results. A row that was not sent gets a result here, and counts in `skipped`.
+
+    It is a row that was skipped, or a duplicate. `shared` are the answers of duplicates, None if there are none.
+    """
 
     def __init__(
-        self, rows: JobRows, shard: Shard, index: ShardIndex, results: Iterator[Found], skipped: Tally
+        self,
+        rows: JobRows,
+        shard: Shard,
+        index: ShardIndex,
+        results: Iterator[Found],
+        skipped: Tally,
+        shared: SharedAnswers | None = None,
     ) -> None:
+        self._shared = shared
         self._rows, self._shard, self._index, self._results = rows, shard, index, results
         self._writer = rows.writer()
         self.skipped = skipped
@@ -55,6 +66,7 @@ class RowResults:
     ) -> tuple[list[Found], Sequence[int], Sequence[Found]]:
         """Return the results of all these rows, the places of bad ones, and the results that are for later rows."""
         by_row = {result.row: (result, response) for result, response in known}
+        by_row.update(self._duplicates(first_row, raws))
         found: list[Found] = []
         bad_places: list[int] = []
         for place, raw in enumerate(raws):
@@ -68,6 +80,27 @@ class RowResults:
             if record.problem is not None or code == COLUMN_EXISTS:
                 bad_places.append(place)  # a row with a name of the answers would have it twice
         return found, bad_places, list(by_row.values())
+
+    def _duplicates(self, first_row: int, raws: Sequence[bytes]) -> dict[int, Found]:
+        """Return the results of the duplicates among these rows, by row."""
+        if self._shared is None:
+            return {}
+        found = {}
+        first = self._shard.first_row
+        for place, (theirs, response, _) in self._shared.share(first_row - first, len(raws)).items():
+            row = first + place
+            if theirs.outcome is Outcome.OK:
+                self.skipped.outcomes[Outcome.OK] += 1
+            else:
+                self.skipped.count(row, theirs.outcome, theirs.code)
+            result = Result(row, theirs.outcome, theirs.code, theirs.columns, None, theirs.fingerprints)
+            found[row] = result, shared_response(response, self._custom_id(row, raws[row - first_row]))
+        return found
+
+    def _custom_id(self, row: int, raw: bytes) -> str:
+        if self._rows.numbers_are_ids:
+            return str(row)
+        return self._rows.custom_id(next(iter(read_rows([raw], self._rows.layout, first_number=row, first_line=1))))
 
     def _skip(self, record: Record, code: str) -> Found:
         """Count a row that was not sent; return its result and its response line."""

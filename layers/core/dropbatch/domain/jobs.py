@@ -87,6 +87,7 @@ class Job(OutboxItem):
     limited: Limited | None = None  # set if a `limit` took only some rows of the drop; None if `rows` are all
     mirror: str | None = None  # the key of the mirror of its answers in the results bucket; None: no mirror
     shards: int = 0
+    duplicates: int = 0  # rows with the same request as an earlier row: they are not sent, and share its answer
     claim: str | None = None  # hash of content and recipe, while no other open job may have the same
     cancel_requested: bool = False
     cancel_requested_at: int = 0

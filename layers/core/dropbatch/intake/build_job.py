@@ -114,6 +114,7 @@ def _ready_job(context: Context, job: Job, valid: ValidDrop, digest: str, answer
         is_bomb=is_bomb(job.drop, valid.plans),
         answered_by=answered_by,
         quote=quote_batches(context, job, valid.rows, batches, expected, valid.compiled),
+        duplicates=sum(plan.duplicates for plan in valid.plans),
     )
 
 

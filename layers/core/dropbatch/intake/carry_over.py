@@ -18,15 +18,18 @@ from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import MAY_BE_PAID, RETRYABLE, RETRYABLE_WITH_CHANGES
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.states import BatchState
+from dropbatch.intake.repeated_requests import RepeatedRequests
 from dropbatch.intake.retry_requests import ChangedRequests, SameRequests
 from dropbatch.ports import JSON
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.rows.job_rows import JobRows
+from dropbatch.rows.original_results import Original, OriginalResults
 from dropbatch.storage.batch_results import Result, read_responses, read_results, writing_results
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles
 from dropbatch.storage.objects import read_object
 from dropbatch.storage.repository import from_item, to_item
+from dropbatch.storage.shard_index import ShardIndex
 
 KEPT = "kept"
 """The attempt of a batch that holds kept answers. It never goes to OpenAI."""
@@ -44,6 +47,7 @@ class Carried(NamedTuple):
     kept: list[Batch]
     to_send: list[Batch]
     skipped: SkippedRows
+    duplicates: int = 0  # rows that share the answer of another row
 
 
 @dataclass(slots=True)
@@ -51,13 +55,14 @@ class Former:
     """The job whose rows are retried.
 
     `recipes` is how many recipes its rows were sent with. `today` is the recipe with which they are sent now, None if
-    it is the same.
+    it is the same. `repeats` are the requests of that recipe so far, None if each row is asked.
     """
 
     files: JobFiles
     rows: JobRows
     recipes: int
     today: CompiledRecipe | None
+    repeats: RepeatedRequests | None = None
 
 
 def carry_over(context: Context, batches: Sequence[Batch], former: Former, rows: JobRows, shard: Shard) -> Carried:
@@ -78,7 +83,7 @@ def carry_over(context: Context, batches: Sequence[Batch], former: Former, rows:
         retried: SameRequests | ChangedRequests = (
             SameRequests(context, rows, shard, index, stack)
             if former.today is None
-            else ChangedRequests(context, rows, shard, index, stack, former.today)
+            else ChangedRequests(context, rows, shard, index, stack, former.today, former.repeats)
         )
         streams = [_results(context, former.files, batch) for batch in closed]
         for result, response, batch in heapq.merge(*streams, key=lambda found: found[0].row):
@@ -87,22 +92,38 @@ def carry_over(context: Context, batches: Sequence[Batch], former: Former, rows:
                 retried.add(result.row, batch)
             else:
                 kept.add(result, response, batch, may_be_paid=may_be_paid)
+        if former.today is not None:
+            for row, original in _duplicates(context, former, shard, index):
+                if original.result.outcome in retried.outcomes and original.result.code not in MAY_BE_PAID:
+                    retried.add(row, original.batch)
         retried.finish()
-    carried = Carried(kept.finish(), list(retried.batches), retried.skipped)
+    carried = Carried(kept.finish(), list(retried.batches), retried.skipped, index.duplicates)
     rows.files.keep_carried(shard.number, _to_json(carried))
     return carried
 
 
+def _duplicates(context: Context, former: Former, shard: Shard, index: ShardIndex) -> Iterator[tuple[int, Original]]:
+    """Yield the duplicates of a shard of the former job, each with the result that it shared."""
+    if not index.duplicates:
+        return
+    originals = OriginalResults(context, former.files, former.rows.job.id, index, with_responses=False)
+    for place in range(len(index)):
+        row = index.original(place)
+        if row is not None:
+            yield shard.first_row + place, originals.load(place, 1)[row]
+
+
 def _to_json(carried: Carried) -> dict[str, Any]:
     batches = [to_item(batch) for batch in (*carried.kept, *carried.to_send)]
-    return {"batches": batches, "skipped": carried.skipped.to_json()}
+    return {"batches": batches, "skipped": carried.skipped.to_json(), "duplicates": carried.duplicates}
 
 
 def _from_json(members: Mapping[str, Any]) -> Carried:
     batches = [from_item(item, Batch) for item in members["batches"]]
     skipped = SkippedRows.from_json(members["skipped"]) if members["skipped"] else SkippedRows()
     kept = [batch for batch in batches if batch.attempt == KEPT]
-    return Carried(kept, [batch for batch in batches if batch.attempt != KEPT], skipped)
+    to_send = [batch for batch in batches if batch.attempt != KEPT]
+    return Carried(kept, to_send, skipped, members.get("duplicates", 0))
 
 
 def recipe_of(batch: Batch, recipes: int) -> int:

@@ -62,6 +62,8 @@ def write_checkpoint(
     name = scan.sharder.token
     if scan.ids is not None:
         files.keep_ids(name, scan.ids)
+    if scan.repeats is not None and scan.repeats.digests is not None:
+        files.keep_digests(name, scan.repeats.digests)
     files.keep_checkpoint(name, msgspec.json.encode(checkpoint))
     return name
 

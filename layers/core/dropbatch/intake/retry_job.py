@@ -11,6 +11,7 @@ from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.layout import Layout
 from dropbatch.intake.carry_over import Former, carry_over
 from dropbatch.intake.quoting import expected_again, quote_batches
+from dropbatch.intake.repeated_requests import RepeatedRequests
 from dropbatch.intake.retry_recipe import choose_recipe
 from dropbatch.intake.start_job import ReadyJob
 from dropbatch.recipes.file_values import file_values
@@ -52,19 +53,27 @@ def prepare_retry(
     former_recipes = max(1, len(old.recipes()))
     is_changed = len(used) > former_recipes
     today = recipe.compiled(file=file_values(job.drop.key, layout.columns)) if recipe and is_changed else None
-    origin = Former(old, rows if today is None else JobRows(context, former), former_recipes, today)
     carried = int(job.progress or 0)  # shards, by earlier invocations
+    # Shards that a killed process carried over are not in these: a few requests are then sent twice.
+    digests = files.digests(_digests_name(carried)) if carried else None
+    repeats = RepeatedRequests(today, job.drop, digests=digests) if today is not None and today.dedupes else None
+    former_rows = rows if today is None else JobRows(context, former)
+    origin = Former(old, former_rows, former_recipes, today, repeats)
     batches: list[Batch] = []
     kept: list[Batch] = []
     shards: list[Shard] = []
     newly_skipped = SkippedRows()
+    duplicates = 0
     for shard in context.repository.shards(former.id):
         shards.append(_copy(shard, job))
         found = carry_over(context, context.repository.batches(former.id, shard.number), origin, rows, shards[-1])
         kept += found.kept
         batches += found.to_send
         newly_skipped.merge(found.skipped)
+        duplicates += found.duplicates
         if len(shards) > carried and context.seconds_left() < HANDOVER_SECONDS:
+            if repeats is not None and repeats.digests is not None:
+                files.keep_digests(_digests_name(len(shards)), repeats.digests)
             hand_over(str(len(shards)))
             return None
     if not batches and not newly_skipped.codes:
@@ -86,6 +95,7 @@ def prepare_retry(
         former=former,
         recipes=used,
         quote=quote_batches(context, job, former.rows, batches, expected, rows.compiled),
+        duplicates=duplicates,
     )
 
 
@@ -108,6 +118,10 @@ def _former(context: Context, job: Job) -> tuple[Job, JobFiles, Layout]:
         return former, files, files.layout()
     except ObjectNotFoundError:
         raise DropRejectedError.because(_ROWS_GONE) from None
+
+
+def _digests_name(shards: int) -> str:
+    return f"carried-{shards}"
 
 
 def _copy(shard: Shard, job: Job) -> Shard:

@@ -12,6 +12,7 @@ from dropbatch.domain.outcomes import RETRYABLE, RETRYABLE_WITH_CHANGES
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.records import Record
+from dropbatch.intake.repeated_requests import RepeatedRequests
 from dropbatch.intake.row_scan import build_request
 from dropbatch.intake.sharding import Group
 from dropbatch.ports import BYTES, Writer
@@ -82,8 +83,16 @@ class ChangedRequests:
     outcomes = RETRYABLE_WITH_CHANGES
 
     def __init__(
-        self, context: Context, rows: JobRows, shard: Shard, index: ShardIndex, stack: ExitStack, recipe: CompiledRecipe
+        self,
+        context: Context,
+        rows: JobRows,
+        shard: Shard,
+        index: ShardIndex,
+        stack: ExitStack,
+        recipe: CompiledRecipe,
+        repeats: RepeatedRequests | None = None,
     ) -> None:
+        self._repeats = repeats
         self._context, self._rows, self._shard, self._index, self._recipe = context, rows, shard, index, recipe
         self._lists = _RowLists(context, rows, shard, stack)
         self._retried: set[int] = set()
@@ -125,7 +134,11 @@ class ChangedRequests:
             self.skipped.add(code, found)
             self._index.skip(record.number - self._shard.first_row, code)
         else:
-            self._send(record.number, request, size)
+            original = self._repeats.original(record, request) if self._repeats is not None else 0
+            if original:
+                self._index.duplicate(record.number - self._shard.first_row, original)
+            else:
+                self._send(record.number, request, size)
         return ()
 
     def _send(self, row: int, request: Request, size: int) -> None:

@@ -19,6 +19,7 @@ from dropbatch.formats.jsonl.raw_request import raw_custom_id
 from dropbatch.formats.records import Chunk, Record
 from dropbatch.intake.fast_sharding import ChunkSharder
 from dropbatch.intake.opening import Reader
+from dropbatch.intake.repeated_requests import RepeatedRequests
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.rows.request_builder import RequestBuilder, find_size_problems
 from dropbatch.rows.sampling import sampled_rows
@@ -72,6 +73,7 @@ class RowScan:
         in_file: int | None = None,
         skipped: SkippedRows | None = None,
         ids: UniqueIds | None = None,
+        repeats: RepeatedRequests | None = None,
     ) -> None:
         self.reader = reader
         self.compiled = compiled
@@ -87,6 +89,7 @@ class RowScan:
         self.skipped = skipped or SkippedRows()
         # Only ready requests have ids of their own, and even an empty set of them takes memory.
         self.ids = ids or (UniqueIds() if reader.layout.raw else None)
+        self.repeats = repeats  # None: each row is asked, whatever earlier ones ask
         self._builder = RequestBuilder(compiled, reader.layout.unit)
         self._limits = context.limits
         self._seconds_left = context.seconds_left
@@ -167,7 +170,8 @@ class RowScan:
         if requests is not None and requests.fits(self._limits) and self._are_new(chunk):
             self.rows += count
             if not self.problems:
-                self.sharder.add_chunk(chunk, requests)
+                originals = self.repeats.originals(chunk, requests) if self.repeats is not None else None
+                self.sharder.add_chunk(chunk, requests, originals)
             return
         with self._builder.limited():
             for record in chunk.records():
@@ -206,7 +210,8 @@ class RowScan:
         if request is None:
             self.skipped.add(code, found)
         if not self.problems:
-            self.sharder.add(record.raw, record.number, record.line, request, size, code)
+            original = self.repeats.original(record, request) if self.repeats is not None and request is not None else 0
+            self.sharder.add(record.raw, record.number, record.line, request, size, code, original)
 
 
 def _used_twice(line: int) -> Problem:

@@ -78,6 +78,7 @@ class ShardPlan:
     rows: int = 0
     size: int = 0
     groups: list[Group] = field(default_factory=list)
+    duplicates: int = 0  # rows with the same request as an earlier row of the job
 
     def has_room(self, rows: int, size: int, limits: Limits) -> bool:
         return (
@@ -117,8 +118,16 @@ class Sharder:
             self._index = kept
             self._writer = self._writing.enter_context(store.writing_shard(plan.number, token))
 
-    def add(self, raw: bytes, row: int, line: int, request: Request | None, size: int, code: str = WHEN) -> None:
-        """Add the bytes of a row, and its request (`size` bytes as a line). `code` says why a row has no request."""
+    def add(
+        self, raw: bytes, row: int, line: int, request: Request | None, size: int, code: str = WHEN, original: int = 0
+    ) -> None:
+        """Add the bytes of a row, and its request (`size` bytes as a line).
+
+        `code` says why a row has no request. `original` is the number of an earlier row with the same request, if one
+        has it: this row is not sent then.
+        """
+        if original:
+            request = None
         place, group = self._group(request.endpoint, request.model) if request else (None, None)
         inputs = request.embedding_inputs if request else 0
         output_bytes = request.expected_output_bytes if request else 0
@@ -129,7 +138,10 @@ class Sharder:
         ):
             self._start(row, line)
             place, group = self._group(request.endpoint, request.model) if request else (None, None)
-        if request is None or group is None or place is None:
+        if original:
+            self._index.add_duplicate(len(raw), original)
+            self.plans[-1].duplicates += 1
+        elif request is None or group is None or place is None:
             self._index.add_skipped(len(raw), code)
         else:
             tokens = request.estimated_input_tokens

@@ -39,7 +39,7 @@ from dropbatch.submission.first_batches import dispatch_first
 _BUILT_MEMBERS = (
     "notify", "digest", "attempts", "retry_invalid", "deadline_at", "recipe_path", "recipe_sha256", "rows", "shards",
     "claim", "run", "models", "endpoints", "content", "cancels_older", "limited", "mirror", "quote", "budget_usd",
-    "asked_usd", "canary",
+    "asked_usd", "canary", "duplicates",
 )  # fmt: skip  # a list of names reads best as lines of text
 """The members of a job that building it sets."""
 
@@ -60,6 +60,7 @@ class ReadyJob(NamedTuple):
     is_bomb: bool = False  # the drop was compressed suspiciously well
     former: Job | None = None  # the job whose rows it retries
     answered_by: str | None = None  # the job that answered the same rows with the same recipe before
+    duplicates: int = 0  # rows that share the answer of another row
     recipes: Sequence[UsedRecipe] = ()  # the recipes that the rows of a `.retry` were sent with, its own the last
     quote: Quote | None = None
 
@@ -155,7 +156,7 @@ def _describe(context: Context, job: Job, ready: ReadyJob) -> None:
         ready.recipe.note_in(job)
     job.deadline_at = context.now() + (ready.compiled.recipe.deadline if ready.compiled else DEADLINE_SECONDS)
     job.rows, job.shards, job.claim, job.content = ready.rows, len(ready.shards), ready.claim, ready.content
-    job.limited, job.quote = ready.limited, ready.quote
+    job.limited, job.quote, job.duplicates = ready.limited, ready.quote, ready.duplicates
     former_models = (ready.former.models, ready.former.endpoints) if ready.former else ([], [])
     job.models = reportable_names([*(batch.model for batch in ready.batches), *former_models[0]])
     job.endpoints = reportable_names([*(batch.endpoint for batch in ready.batches), *former_models[1]])

@@ -30,6 +30,7 @@ from dropbatch.intake.drop_recipe import (
 )
 from dropbatch.intake.fast_sharding import ChunkSharder
 from dropbatch.intake.opening import Source, open_drop, reopen_drop
+from dropbatch.intake.repeated_requests import RepeatedRequests
 from dropbatch.intake.row_scan import RowScan
 from dropbatch.intake.sharding import ShardPlan
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
@@ -77,16 +78,18 @@ def _start(context: Context, job: Job, files: JobFiles, hand_over: HandOver) -> 
     with with_recipe_problems(recipe):
         compiled, problems = checked_recipe(context, job, recipe, reader)
         parsed = recipe.parsed() if recipe else None
+        limit = parsed.limit.rows if parsed and parsed.limit else None
         scan = RowScan(
             context,
             reader,
             compiled,
             ChunkSharder(files, context.limits, _token(job)),
-            limit=parsed.limit.rows if parsed and parsed.limit else None,
+            limit=limit,
             seed=parsed.limit.seed if parsed and parsed.limit else None,
             skips_bad_rows=parsed is not None and parsed.bad_rows == "skip",
             hopeless=bool(problems),
             problems=problems,
+            repeats=RepeatedRequests(compiled, drop, limit) if compiled and compiled.dedupes else None,
         )
         return _Validation(context, job, scan, source, files, recipe).run(hand_over)
 
@@ -116,10 +119,14 @@ def _resume(context: Context, job: Job, files: JobFiles, hand_over: HandOver) ->
     layout = Layout.from_json(checkpoint.layout)
     source, reader = reopen_drop(context, job.drop, layout, checkpoint.position, checkpoint.mark)
     recipe = None if layout.raw else files.recipe()
+    compiled = compile_for(job.drop, recipe, layout.columns) if recipe and not checkpoint.hopeless else None
+    repeats = None
+    if compiled is not None and compiled.dedupes:
+        repeats = RepeatedRequests(compiled, job.drop, checkpoint.limit, files.digests(name))
     scan = RowScan(
         context,
         reader,
-        compile_for(job.drop, recipe, layout.columns) if recipe and not checkpoint.hopeless else None,
+        compiled,
         ChunkSharder(files, context.limits, _token(job), checkpoint.sharded),
         limit=checkpoint.limit,
         seed=checkpoint.seed,
@@ -130,6 +137,7 @@ def _resume(context: Context, job: Job, files: JobFiles, hand_over: HandOver) ->
         rows=checkpoint.rows,
         skipped=SkippedRows.from_json(checkpoint.skipped) if checkpoint.skipped else None,
         ids=files.ids(name) if layout.raw else None,
+        repeats=repeats,
     )
     validation = _Validation(context, job, scan, source, files, recipe, checkpoint.content, checkpoint.counted)
     return validation.run(hand_over)

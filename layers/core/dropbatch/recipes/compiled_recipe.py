@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dropbatch.batch_api.fast_requests import RequestChunk
-from dropbatch.batch_api.request import Request
+from dropbatch.batch_api.request import NO_FRAME, BodyFrame, Request
 from dropbatch.batch_api.token_estimates import TokenEstimate
 from dropbatch.domain.errors import DropRejectedError, RowRejectedError
 from dropbatch.domain.problems import Problem, Problems
@@ -81,6 +81,21 @@ class CompiledRecipe:
         is a template, each row may name such a model.
         """
         return self._caching.writes_rows
+
+    @property
+    def dedupes(self) -> bool:
+        """True if rows with the same request share one answer. By default only where answers should not differ."""
+        recipe = self.recipe
+        if recipe.dedupe is not None:
+            return recipe.dedupe
+        temperature = (recipe.parameters if recipe.body is None else recipe.body).get("temperature")
+        is_zero = isinstance(temperature, int | float) and not isinstance(temperature, bool) and temperature == 0
+        return is_zero or recipe.schema is not None
+
+    @property
+    def frame(self) -> BodyFrame:
+        """The bytes with which all bodies begin and end, as far as they are known."""
+        return self._body.plain.frame if self._body.plain is not None else NO_FRAME
 
     @property
     def uses_file(self) -> bool:
@@ -180,7 +195,7 @@ class CompiledRecipe:
         if filled is None:
             return None
         form, tokens = plain.form, self._body.expected
-        return RequestChunk(self.endpoint, plain.model, expected, number, count, form, filled, tokens)
+        return RequestChunk(self.endpoint, plain.model, expected, number, count, form, filled, tokens, plain.frame)
 
     def label(self, values: Mapping[str, Any]) -> str | None:
         """Return the row's label, the value of its `id` column; None if it has none."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from dropbatch.batch_api.request import BodyFrame
 from dropbatch.json_encoding import to_json
 from dropbatch.recipes.slots import Slot
 
@@ -20,12 +21,15 @@ _BETWEEN = "\x7f"
 """The separator of texts that are escaped together: a control character that JSON does not escape. If a text holds it,
 there are more pieces than texts."""
 
+_PERCENT = b"\0"
+"""In place of a percent sign: no JSON has this byte."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlainBody:
     """A body of JSON around columns that hold texts: `form` has one `%b` for each of `columns`.
 
-    `questions` are groups of columns; of each group, one must not be blank.
+    `questions` are groups of columns; of each group, one must not be blank. `frame` is the form around the columns.
 
     Many texts are escaped as JSON in one call.
     """
@@ -34,6 +38,7 @@ class PlainBody:
     form: bytes
     columns: tuple[str, ...]
     questions: tuple[tuple[str, ...], ...]
+    frame: BodyFrame
 
     def fill(self, values: Mapping[str, Any]) -> bytes | None:
         """Return the body for a row; None if a value is missing or not a text, or a question is blank.
@@ -100,4 +105,10 @@ def plain_body(model: str, parts: Sequence[bytes | Slot], questions: Sequence[Se
             columns += [piece] * is_column
         form += b'"'
     asked = tuple(tuple(chain.from_iterable(slot.template.columns for slot in slots)) for slots in questions)
-    return PlainBody(model, form, tuple(columns), asked)
+    return PlainBody(model, form, tuple(columns), asked, _frame(form))
+
+
+def _frame(form: bytes) -> BodyFrame:
+    """Return the texts before the first column of a form and after the last one."""
+    constants = [text.replace(_PERCENT, b"%") for text in form.replace(b"%%", _PERCENT).split(b"%b")]
+    return BodyFrame(constants[0], constants[-1] if len(constants) > 1 else b"")

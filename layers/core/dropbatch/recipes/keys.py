@@ -36,7 +36,7 @@ from dropbatch.recipes.money_values import CanaryRows, read_amount, read_canary
 from dropbatch.recipes.recipe_problems import problem_at
 from dropbatch.recipes.yaml import Place
 
-NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try"})
+NOT_SUPPORTED_YET = frozenset({"expect", "try"})
 
 DEADLINE_SECONDS = 72 * 3600
 
@@ -106,6 +106,7 @@ class Recipe:
     canary: Annotated[CanaryRows | None, Key(read_canary)] = None
     cache: Annotated[str, Key(choice("auto", "off"))] = "auto"
     prices: Annotated[GivenPrices | None, Key(read_prices)] = None
+    dedupe: Annotated[bool | None, Key(read_truth)] = None
 
     files: tuple[str, ...] = ()
     file_keys: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

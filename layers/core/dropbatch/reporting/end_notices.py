@@ -10,6 +10,7 @@ from dropbatch.domain.outcomes import JobStatus, Outcome
 from dropbatch.ports import Notification
 from dropbatch.reporting.advice import Cure, cures
 from dropbatch.reporting.costs import cost_given_up, receipt_lines
+from dropbatch.reporting.duplicate_rows import saved_lines
 from dropbatch.reporting.event_members import GAVE_UP_REASONS, Ended, end_members, end_times, is_older, results_prefix
 from dropbatch.reporting.mirror_lines import mirror_lines
 from dropbatch.reporting.month_lines import month_line, month_members
@@ -76,6 +77,7 @@ def ended(context: Context, end: Ended) -> Notification:
         text.append(f"Run {job.replaced_by} replaced the file, and its recipe says `replace: cancel`.")
     text += comparison_lines(end.compared)
     text += receipt_lines(tally, job, end.before)
+    text += saved_lines(tally.duplicates)
     text += quoted_sentence(job.quote, tally.paid)
     text.append(month_line(context, end.ended_at))
     text += limited_lines(job, tally)

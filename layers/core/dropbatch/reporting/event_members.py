@@ -13,6 +13,7 @@ from dropbatch.domain.problems import Notice, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.reporting.advice import HOW_OF_OLDER, HOW_OF_REPEATED, remedy
 from dropbatch.reporting.costs import cost_members
+from dropbatch.reporting.duplicate_rows import saved_members
 from dropbatch.reporting.phrases import MAX_PROBLEMS, iso
 from dropbatch.reporting.quote_lines import quoted_and_paid
 from dropbatch.reporting.row_limit import cost_of_all, row_members
@@ -134,8 +135,12 @@ def end_members(end: Ended) -> dict[str, Any]:
     """Return the members that describe how a job ended."""
     tally, job = end.tally, end.job
     return {
-        "rows": {**row_members(job), **{str(outcome): tally.outcomes[outcome] for outcome in Outcome}},
-        "cost": cost_members(tally, job, cost_of_all(job, tally), end.before),
+        "rows": {
+            **row_members(job),
+            **{str(outcome): tally.outcomes[outcome] for outcome in Outcome},
+            **({"duplicates": tally.duplicates.rows} if tally.duplicates.rows else {}),
+        },
+        "cost": {**cost_members(tally, job, cost_of_all(job, tally), end.before), **saved_members(tally.duplicates)},
         **quoted_and_paid(job.quote, tally.paid),
         "times": end_times(job, end.ended_at),
         "reasons": [

@@ -14,6 +14,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import COMPLETE, Outcome
 from dropbatch.domain.problems import Problems
 from dropbatch.reporting.costs import cost_remarks, model_lines, page_sums
+from dropbatch.reporting.duplicate_rows import saved_lines
 from dropbatch.reporting.event_members import Ended, results_prefix
 from dropbatch.reporting.phrases import (
     console_link,
@@ -86,6 +87,8 @@ _ENDED = """{% extends "base" %}
   <tr><td>{{ outcome }}</td><td class="n">{{ "{:,}".format(count) }}</td></tr>{% endfor %}
   <tr><th>all</th><th class="n">{{ "{:,}".format(job.rows) }}</th></tr>
 </table>
+{% for line in duplicates %}
+<p class="soft">{{ line }}</p>{% endfor %}
 {% if job.limited %}
 <p class="soft">{{ limited }}</p>{% endif %}
 {% for column, counts in categories.items() %}
@@ -270,6 +273,7 @@ def page(context: Context, end: Ended, samples: Sequence[Mapping[str, object]], 
             ("Some of the others", "outcome", [s for s in samples if not s["good"]]),
         ],
         limited=" ".join(limited_lines(job, tally)),
+        duplicates=saved_lines(tally.duplicates),
         paid=paid,
         synchronous=standard,
         saved=saved,

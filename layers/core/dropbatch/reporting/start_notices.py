@@ -12,6 +12,7 @@ from dropbatch.domain.recipe_summary import Understood
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.states import APPROVABLE, JobState
 from dropbatch.ports import Notification
+from dropbatch.reporting.duplicate_rows import duplicate_lines
 from dropbatch.reporting.event_members import UsedRecipe, is_older, listed_notices, results_prefix
 from dropbatch.reporting.mirror_lines import mirror_to_come
 from dropbatch.reporting.notifications import marker_name, notification_of, recipe_of_retry, skipped_lines
@@ -52,6 +53,7 @@ def accepted(
         then = "It is being cancelled" + ("; another message follows when it has ended." if follows else ".")
     text = [
         f"{job.drop.name} was accepted: {what}",
+        *duplicate_lines(job),
         *skipped_lines(context, job, skipped),
         *recipe_of_retry(recipes),
         *open_run_lines(job, others),

@@ -18,7 +18,7 @@ from dropbatch.rows.fast_custom_ids import read_custom_ids
 from dropbatch.rows.request_builder import RequestBuilder
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import BatchRow, JobFiles
-from dropbatch.storage.shard_index import ShardIndex
+from dropbatch.storage.shard_index import DUPLICATE, ShardIndex
 
 
 class JobRows:
@@ -72,9 +72,11 @@ class JobRows:
             start = chunk.number - shard.first_row
             groups = index.groups[start : start + len(chunk.raws)]
             count = groups.count(batch.model_group)
-            requests = self.builder.requests(chunk) if count == len(groups) else None
+            is_all = count == len(groups)
+            has_requests = is_all or (count > 0 and count + groups.count(DUPLICATE) == len(groups))
+            requests = self.builder.requests(chunk) if has_requests else None
             if requests is not None:
-                yield requests.lines()
+                yield requests.lines(None if is_all else [group == batch.model_group for group in groups])
             elif count:
                 records = zip(chunk.records(), groups, strict=True)
                 sent = [record for record, group in records if group == batch.model_group]
@@ -119,12 +121,17 @@ class JobRows:
         found = list(listed)
         return [row.number for row in found], [row.tries for row in found]
 
+    @property
+    def numbers_are_ids(self) -> bool:
+        """True if the id of each row in responses.jsonl is its number."""
+        return self.compiled is not None and self.compiled.recipe.id is None and self._sampled is None
+
     def custom_ids(self, shard: Shard, index: ShardIndex) -> Iterator[str] | None:
         """Return the ids of responses.jsonl, row by row; None if the id of each row is its number."""
         if self.compiled is None:
             if fast_paths.enabled():
                 return read_custom_ids(index.records(self.files.shard_blocks(shard.number)))
-        elif self.compiled.recipe.id is None and self._sampled is None:
+        elif self.numbers_are_ids:
             return None
         return map(self.custom_id, self.files.records(shard, self.layout))
 

@@ -18,6 +18,7 @@ from dropbatch.storage.job_ends import work_prefix
 from dropbatch.storage.object_lines import read_lines
 from dropbatch.storage.objects import read_object
 from dropbatch.storage.recipe_text import RecipeText
+from dropbatch.storage.request_digests import RequestDigests
 from dropbatch.storage.shard_index import ShardIndex
 from dropbatch.storage.unique_ids import UniqueIds
 
@@ -114,6 +115,18 @@ class JobFiles:
     def keep_ids(self, name: str, ids: UniqueIds) -> None:
         with self._objects.writing(self._bucket, f"{self._prefix}progress/{name}.ids", BYTES) as out:
             for part in ids.parts():
+                out.write(part)
+
+    def digests(self, name: str) -> RequestDigests | None:
+        """Return the digests of the requests up to a checkpoint; None if there was no request yet."""
+        try:
+            return RequestDigests.read(self._objects.blocks(self._bucket, f"{self._prefix}progress/{name}.digests"))
+        except ObjectNotFoundError:
+            return None
+
+    def keep_digests(self, name: str, digests: RequestDigests) -> None:
+        with self._objects.writing(self._bucket, f"{self._prefix}progress/{name}.digests", BYTES) as out:
+            for part in digests.parts():
                 out.write(part)
 
     def shard_blocks(self, number: int, start: int = 0) -> Iterator[bytes]:

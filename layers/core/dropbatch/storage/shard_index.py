@@ -18,6 +18,9 @@ NO_REQUEST = 0xFFFF_FFFF
 BAD_ROW = 0xFFFF_FFFE
 """In place of a group: the row cannot become a request, and the recipe skips such rows."""
 
+DUPLICATE = 0xFFFF_FFFD
+"""In place of a group: the row has the same request as an earlier row of the job, its original, and is not sent."""
+
 _MOST = 0xFFFF_FFFF
 _ROW_BYTES = 16
 _IS_LIST = 1 << 31
@@ -29,9 +32,10 @@ class ShardIndex:
     """For each row of a shard, in order: the size of its record, its group, and the size of its request.
 
     `groups` number the shard's pairs of endpoint and model in order of appearance, as `Batch.model_group` does. The two
-    codes above mark rows without a request. `tokens` are estimated input tokens, `inputs` embedding inputs. `lists`
-    says whether the request has a list of inputs, even a list of one. `codes` say why rows have no request: the row's
-    `tokens` is then the place of its code, from 1, or 0 for the usual code of its group.
+    codes `NO_REQUEST` and `BAD_ROW` mark rows without a request, and `DUPLICATE` marks a row whose `tokens` are the
+    number of its original. `tokens` are estimated input tokens, `inputs` embedding inputs. `lists` says whether the
+    request has a list of inputs, even a list of one. `codes` say why rows have no request: the row's `tokens` is then
+    the place of its code, from 1, or 0 for the usual code of its group.
     """
 
     __slots__ = ("codes", "groups", "inputs", "lists", "sizes", "tokens")
@@ -53,6 +57,27 @@ class ShardIndex:
         """Add the next row, which has no request for the reason `code`."""
         self.add(size, NO_REQUEST)
         self.skip(len(self) - 1, code)
+
+    def add_duplicate(self, size: int, original: int) -> None:
+        """Add the next row, which has the same request as the row `original` of the job."""
+        self.add(size, DUPLICATE, original)
+
+    def duplicate(self, place: int, original: int) -> None:
+        """Mark the row at a place as one with the same request as the row `original` of the job."""
+        self.groups[place], self.tokens[place], self.inputs[place], self.lists[place] = DUPLICATE, original, 0, False
+
+    def original(self, place: int) -> int | None:
+        """Return the number of the original of the row at a place; None if it is no duplicate."""
+        return self.tokens[place] if self.groups[place] == DUPLICATE else None
+
+    @property
+    def duplicates(self) -> int:
+        """The number of duplicates."""
+        return self.groups.count(DUPLICATE)
+
+    def originals(self) -> Iterator[int]:
+        """Yield the numbers of the duplicates' originals, in the order of the duplicates."""
+        return (row for row, group in zip(self.tokens, self.groups, strict=True) if group == DUPLICATE)
 
     def skip(self, place: int, code: str) -> None:
         """Mark the row at a place as one without a request, for the reason `code`."""

@@ -69,7 +69,7 @@ class UniqueIds:
     def read(cls, blocks: Iterable[bytes]) -> "UniqueIds":
         """Return the set of another process, from the bytes of its `parts`."""
         ids = cls()
-        taken = _Taken(blocks)
+        taken = TakenBytes(blocks)
         lengths = array("Q", taken.take(8 * _BUCKETS))
         for number, length in enumerate(lengths):
             if length:
@@ -77,7 +77,7 @@ class UniqueIds:
         return ids
 
 
-class _Taken:
+class TakenBytes:
     """A reader that takes a number of bytes off blocks."""
 
     def __init__(self, blocks: Iterable[bytes]) -> None:

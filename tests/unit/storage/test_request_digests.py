@@ -1,0 +1,75 @@
+"""The requests of a job are found again by their digests."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dropbatch.storage import request_digests
+from dropbatch.storage.request_digests import RequestDigests
+
+
+def added(digests: RequestDigests, names: list[int], first_row: int, at_once: int) -> list[int]:
+    """Add requests with these names, some at once, and return what was found for each."""
+    found: list[int] = []
+    for start in range(0, len(names), at_once):
+        contents = [b"%d" % name for name in names[start : start + at_once]]
+        found += digests.add_all(contents, first_row + start) or [0] * len(contents)
+    return found
+
+
+def expected(names: list[int]) -> list[int]:
+    first: dict[int, int] = {}
+    return [0 if first.setdefault(name, row) == row else first[name] for row, name in enumerate(names, 1)]
+
+
+@pytest.mark.slow
+@given(st.lists(st.integers(0, 40), max_size=120), st.integers(1, 50), st.integers(0, 120))
+def test_each_row_finds_the_first_row_with_its_request(names: list[int], at_once: int, handed_over: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(request_digests, "_MIN_SLOTS", 8)  # so that there are several tables, and full ones
+        digests = RequestDigests()
+        found = added(digests, names[:handed_over], 1, at_once)
+        again = RequestDigests.read(iter([b"".join(digests.parts())]))
+        assert found + added(again, names[handed_over:], len(found) + 1, at_once) == expected(names)
+
+
+def test_rows_without_a_request_leave_a_gap() -> None:
+    digests = RequestDigests()
+    assert digests.add(b"a", 3) == 0
+    assert digests.add(b"b", 70_000) == 0
+    assert digests.add(b"b", 70_001) == 70_000
+    assert digests.add(b"a", 80_000) == 3
+
+
+def test_rows_after_the_last_that_is_kept_find_those_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_digests, "MAX_ROWS", 3)
+    digests = RequestDigests()
+    assert added(digests, [1, 2, 3, 4, 4, 1, 3], 1, 3) == [0, 0, 0, 0, 0, 1, 3]
+
+
+def test_a_digest_that_is_the_same_only_in_part_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digests are different if the last of the stored bytes is, or only the place where they are searched."""
+
+    digests = RequestDigests()
+    monkeypatch.setattr(digests, "_digest", lambda content: content)
+    stored = request_digests._HASH_BYTES + request_digests._DIGEST_BYTES
+    one = bytes(32)
+    last_stored = bytes(stored - 1) + b"\1" + bytes(32 - stored)
+    not_stored = bytes(31) + b"\1"
+    assert digests.add_all([one, last_stored, one, last_stored], 1) == [0, 0, 1, 2]
+    assert digests.add(not_stored, 5) == 1
+    assert digests.add(b"\xff" + bytes(31), 6) == 0, "no row is where it looks"
+
+
+def test_each_job_has_a_key_of_its_own() -> None:
+    one, other = RequestDigests(), RequestDigests()
+    assert one._digest(b"a") == one._digest(b"a") != other._digest(b"a")
+    again = RequestDigests.read(one.parts())
+    assert again._digest(b"a") == one._digest(b"a")
+
+
+def test_at_least_96_bits_stand_for_a_request() -> None:
+    near = 4  # two slots of this distance are in one search, as a rule
+    assert 8 * request_digests._DIGEST_BYTES + math.log2(request_digests._MIN_SLOTS / near) >= 96
