@@ -263,3 +263,16 @@ def test_a_wrong_canary_is_refused(fake: FakeContext, value: str) -> None:
     run(fake, ticks=5)
     assert only_job(fake).state is JobState.REJECTED
     assert "canary" in published(fake, "rejected")[-1].text
+
+
+def test_rows_that_share_an_answer_count_once(fake: FakeContext) -> None:
+    fake.objects.drop("recipe.yaml", CANARY + b"dedupe: true\n")
+    fake.openai.ending = None
+    drop(fake, "a.csv", b"text\n" + b"".join(b"row %d\n" % (number // 2) for number in range(50)))
+    run(fake, ticks=5)
+    assert sent(fake) == [1, 3, 5, 7, 9]
+    fake.openai.ending = OpenAIStatus.COMPLETED
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    assert sent(fake) == list(range(1, 51, 2))
+    assert result_json(fake, "summary.json")["rows"]["ok"] == 50

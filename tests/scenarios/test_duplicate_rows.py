@@ -179,14 +179,14 @@ def test_people_read_how_many_rows_are_duplicates(fake: FakeContext) -> None:
 def test_by_default_rows_are_asked_once_where_answers_should_not_differ(
     tmp_path: Path, recipe: bytes, sent: int
 ) -> None:
-    fake = start(tmp_path, b"model: gpt-4.1-mini\nprompt: '{{ text }}'\n" + recipe)
+    fake = start(tmp_path, b"model: gpt-5.4-mini\nprompt: '{{ text }}'\n" + recipe)
     drop(fake, "a.csv", csv_of(["a", "a", "a"]))
     run(fake)
     assert sum(map(len, asked(fake))) == sent
 
 
 def test_a_body_may_set_the_temperature(tmp_path: Path) -> None:
-    body = b"body: {model: gpt-4.1-mini, temperature: 0, messages: [{role: user, content: '{{ text }}'}]}\n"
+    body = b"body: {model: gpt-5.4-mini, temperature: 0, messages: [{role: user, content: '{{ text }}'}]}\n"
     fake = start(tmp_path, body)
     drop(fake, "a.csv", csv_of(["a", "a"]))
     run(fake)
@@ -194,7 +194,7 @@ def test_a_body_may_set_the_temperature(tmp_path: Path) -> None:
 
 
 def test_each_line_of_a_ready_batch_file_is_sent(tmp_path: Path) -> None:
-    body = {"model": "gpt-4.1-mini", "temperature": 0, "messages": [{"role": "user", "content": "a"}]}
+    body = {"model": "gpt-5.4-mini", "temperature": 0, "messages": [{"role": "user", "content": "a"}]}
     lines = [
         json.dumps({"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body}) for name in "xy"
     ]

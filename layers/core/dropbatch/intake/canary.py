@@ -44,7 +44,7 @@ def _mark(files: JobFiles, plan: ShardPlan, numbers: Sequence[int]) -> None:
     if index is None:
         raise AssertionError(f"shard {plan.number} has no index")
     own = len(plan.groups)
-    places = [place for place in range(len(index)) if index.skipped(place) is None]
+    places = [place for place in range(len(index)) if index.skipped(place) is None and index.original(place) is None]
     for place in places:
         index.groups[place] %= own  # it may be marked already
     canaries = [Group(group.endpoint, group.model, is_canary=True) for group in plan.groups]
