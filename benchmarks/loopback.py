@@ -53,6 +53,7 @@ def environment(aws: str, openai: str = "http://127.0.0.1:9") -> dict[str, str]:
         "TABLE": "table",
         "OPENAI_SECRET_ARN": "secret",
         "OPENAI_BASE_URL": f"{openai}/v1",
+        "OPENAI_FILE_DAYS": "7",
         "ABSENCE_CONFIRMATION_SECONDS": "600",
         "RECIPE_WAIT_SECONDS": "120",
         "MAX_JOB_COST": "0",

@@ -302,5 +302,5 @@ def result_json(fake: FakeContext, name: str, job: Job | None = None) -> dict[st
 
 def sent_rows(fake: FakeContext) -> list[list[int]]:
     """Return the rows of every batch that was created, in order."""
-    files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
+    files = [fake.openai.contents[batch.input_file_id] for batch in fake.openai.batches.values()]
     return [[int(json.loads(line)["custom_id"]) for line in file.split(b"\n") if line] for file in files]

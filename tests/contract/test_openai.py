@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ from tests.fakes import FakeClock, FakeOpenAI, answer_ok
 
 CHAT = "/v1/chat/completions"
 OTHER_KEY = "sk-other-project"
+RETIRED, RETIRED_AT = "o1", datetime(2026, 10, 23, tzinfo=UTC).timestamp()
+"""A model that OpenAI has shut down, and when."""
 
 
 @dataclass
@@ -74,7 +77,11 @@ class Service(ABC):
     @abstractmethod
     def be_odd(self, how: str) -> None:
         """Behave from now on as some servers do: `stale`, `list_lag`, `no_metadata`, `ignore_range`, `break_off`,
-        `slow_validation`."""
+        `slow_validation`, `no_delete`, `no_models`."""
+
+    @abstractmethod
+    def retire(self, model: str) -> None:
+        """Have no model of this name from now on. It must be one that OpenAI has shut down."""
 
     @abstractmethod
     def refuse(self, method: str, path: str, status: int, code: str, error: OpenAIError) -> None:
@@ -109,10 +116,17 @@ class Fake(Service):
                 self.fake.ignores_range = True
             case "break_off":
                 self.fake.breaks_after = 100
+            case "no_delete":
+                self.fake.deletes_files = False
+            case "no_models":
+                self.fake.tells_models = False
             case "slow_validation":
                 pass  # the fake validates a batch when it is next retrieved or listed
             case _:
                 raise ValueError(f"{how}: FakeOpenAI cannot be so")
+
+    def retire(self, model: str) -> None:
+        self.fake.models = {"gpt-6-luna"} - {model}
 
     def refuse(self, method: str, path: str, status: int, code: str, error: OpenAIError) -> None:
         self.fake.faults[method] = error
@@ -144,8 +158,15 @@ class Real(Service):
                 self.emulator.delays.validating = 60
             case "break_off":
                 self.strike("truncated_download", after_bytes=100)
+            case "no_delete":
+                self.strike("http_error", method="DELETE", status=405)
+            case "no_models":
+                self.strike("http_error", path="/v1/models/*", status=501)
             case _:
                 self.strike(how)
+
+    def retire(self, model: str) -> None:
+        self.emulator.advance(max(0.0, RETIRED_AT - time.time()))
 
     def refuse(self, method: str, path: str, status: int, code: str, error: OpenAIError) -> None:
         self.strike("http_error", path=path, status=status, code=code)
@@ -279,6 +300,8 @@ def test_every_call_reports_a_key_that_is_not_accepted(service: Service, tmp_pat
         lambda: openai.cancel(made.id),
         lambda: openai.sees(made.input_file_id),
         lambda: content(openai, made.input_file_id),
+        lambda: openai.delete_file(made.input_file_id),
+        lambda: openai.has_model("gpt-6-luna"),
     ]
     for call in calls:
         with pytest.raises(OpenAIAuthError):
@@ -317,6 +340,41 @@ def test_a_file_is_visible_until_it_is_deleted(service: Service, tmp_path: Path)
         content(service.openai, file_id)
     with pytest.raises(OpenAINotFoundError):
         service.openai.create(file_id, CHAT, {})
+
+
+def test_a_deleted_file_is_gone_and_may_be_deleted_again(service: Service, tmp_path: Path) -> None:
+    made = submit(service.openai, tmp_path, "1")
+    service.finish()
+    output = service.openai.retrieve(made.id).output_file_id or ""
+    for file_id in (made.input_file_id, output):
+        assert service.openai.sees(file_id)
+        assert service.openai.delete_file(file_id) is True
+        assert not service.openai.sees(file_id)
+        assert service.openai.delete_file(file_id) is True
+    assert service.openai.retrieve(made.id).output_file_id == output, "the batch stays"
+
+
+def test_a_key_of_another_project_deletes_no_file(service: Service, tmp_path: Path) -> None:
+    made = submit(service.openai, tmp_path, "1")
+    service.set_key(OTHER_KEY)
+    assert service.openai.delete_file(made.input_file_id) is True
+    service.set_key("sk-fake" if isinstance(service, Fake) else "sk-emulated")
+    assert service.openai.sees(made.input_file_id)
+
+
+def test_a_server_may_delete_no_file(service: Service, tmp_path: Path) -> None:
+    made = submit(service.openai, tmp_path, "1")
+    service.be_odd("no_delete")
+    assert service.openai.delete_file(made.input_file_id) is False
+    assert service.openai.sees(made.input_file_id)
+
+
+def test_a_model_exists_or_not_or_the_server_does_not_say(service: Service) -> None:
+    service.retire(RETIRED)
+    assert service.openai.has_model("gpt-6-luna") is True
+    assert service.openai.has_model(RETIRED) is False
+    service.be_odd("no_models")
+    assert service.openai.has_model(RETIRED) is None
 
 
 def test_a_key_of_another_project_sees_nothing_of_the_first(service: Service, tmp_path: Path) -> None:
@@ -432,6 +490,8 @@ PATHS = {
     "cancel": "/v1/batches/*",
     "sees": "/v1/files/*",
     "streaming": "/v1/files/*/content",
+    "delete_file": "/v1/files/*",
+    "has_model": "/v1/models/*",
 }
 REFUSALS: list[tuple[int, str, OpenAIError]] = [
     (401, "invalid_api_key", OpenAIAuthError("invalid_api_key")),
@@ -461,6 +521,8 @@ def test_each_call_says_what_a_refusal_is_about(
         "cancel": lambda: openai.cancel(made.id),
         "sees": lambda: openai.sees(made.input_file_id),
         "streaming": lambda: content(openai, made.input_file_id),
+        "delete_file": lambda: openai.delete_file(made.input_file_id),
+        "has_model": lambda: openai.has_model("gpt-6-luna"),
     }
     assert calls.keys() == PATHS.keys()
     for method, call in calls.items():
@@ -631,15 +693,69 @@ def refusal(status: int, code: str | None = "some_code", **headers: str) -> http
     ],
 )
 def test_files_get_an_expiry_at_openai_only(tmp_path: Path, base_url: str, expires: bool) -> None:
-    wire = Wire(httpx2.Response(200, json={"id": "file-1"}), httpx2.Response(200, json=BATCH))
-    openai = wire.adapter(base_url)
-    openai.create(openai.upload(batch_file(tmp_path, "1"), "batch.jsonl"), CHAT, {})
-    upload, create = (request.read() for request in wire.requests)
-    month = {"anchor": "created_at", "seconds": 2_592_000}
-    assert json.loads(create).get("output_expires_after") == (month if expires else None)
-    for member in (b'name="expires_after[anchor]"\r\n\r\ncreated_at', b'name="expires_after[seconds]"\r\n\r\n2592000'):
+    upload, create = lifetimes(tmp_path, Wire.adapter, base_url)
+    week = {"anchor": "created_at", "seconds": 604_800}
+    assert json.loads(create).get("output_expires_after") == (week if expires else None)
+    for member in (b'name="expires_after[anchor]"\r\n\r\ncreated_at', b'name="expires_after[seconds]"\r\n\r\n604800'):
         assert (member in upload) is expires
+
+
+def lifetimes(tmp_path: Path, adapted: Callable[[Wire, str], OpenAIBatches], base_url: str = OWN) -> list[bytes]:
+    """Return the bodies of an upload and of a create."""
+    wire = Wire(httpx2.Response(200, json={"id": "file-1"}), httpx2.Response(200, json=BATCH))
+    openai = adapted(wire, base_url)
+    openai.create(openai.upload(batch_file(tmp_path, "1"), "batch.jsonl"), CHAT, {})
     openai.close()
+    return [request.read() for request in wire.requests]
+
+
+@pytest.mark.parametrize(("days", "request_days"), [(1, 3), (3, 3), (30, 30)])
+def test_the_stack_says_how_long_files_are_kept_but_a_running_batch_has_its_requests(
+    tmp_path: Path, days: int, request_days: int
+) -> None:
+    upload, create = lifetimes(
+        tmp_path,
+        lambda wire, url: OpenAIBatches(lambda _: ("sk-x", "v"), url, httpx2.MockTransport(wire), file_days=days),
+    )
+    assert json.loads(create)["output_expires_after"] == {"anchor": "created_at", "seconds": days * 86_400}
+    assert b'name="expires_after[seconds]"\r\n\r\n%d\r\n' % (request_days * 86_400) in upload
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refusal(405),
+        refusal(501),
+        httpx2.Response(404, text="<html>Not Found</html>"),
+    ],
+    ids=["405", "501", "page"],
+)
+def test_a_server_may_have_no_call_to_delete_a_file_or_to_retrieve_a_model(answer: httpx2.Response) -> None:
+    wire = Wire(answer)
+    assert wire.adapter().delete_file("file-1") is False
+    assert wire.adapter().has_model("m") is None
+    assert len(wire.requests) == 2, "neither is retried"
+
+
+@pytest.mark.parametrize("code", [None, "not_found", "http_404"])
+def test_only_the_code_of_a_missing_model_says_that_it_is_missing(code: str | None) -> None:
+    assert Wire(refusal(404, code)).adapter().has_model("m") is None
+    assert Wire(refusal(404, "model_not_found")).adapter().has_model("m") is False
+
+
+def test_a_page_with_status_200_is_no_model() -> None:
+    assert Wire(httpx2.Response(200, text="<html>Welcome</html>")).adapter().has_model("m") is None
+
+
+def test_a_403_about_a_model_is_an_error_of_the_key() -> None:
+    with pytest.raises(OpenAIPermissionError):
+        Wire(refusal(403, "insufficient_permissions")).adapter().has_model("m")
+
+
+def test_the_name_of_a_model_is_escaped_in_the_path() -> None:
+    wire = Wire(httpx2.Response(200, json={"id": "x"}))
+    assert wire.adapter().has_model("ft:gpt-6-luna:org/a::id") is True
+    assert wire.requests[0].url.raw_path.startswith(b"/v1/models/ft")
 
 
 @pytest.mark.parametrize(
@@ -689,6 +805,8 @@ CALLS: dict[str, Callable[[OpenAIBatches, Path], object]] = {
     "newest": lambda openai, _: list(openai.newest()),
     "cancel": lambda openai, _: openai.cancel("batch_1"),
     "sees": lambda openai, _: openai.sees("file-1"),
+    "delete_file": lambda openai, _: openai.delete_file("file-1"),
+    "has_model": lambda openai, _: openai.has_model("gpt-6-luna"),
 }
 
 
@@ -698,11 +816,13 @@ def test_read_calls_are_tried_twice_and_writes_once(tmp_path: Path, name: str, l
     wire = Wire(lost)
     with pytest.raises(OpenAIOutcomeUnknownError):
         CALLS[name](wire.adapter(), batch_file(tmp_path, "1"))
-    once = name in ("upload", "create", "streaming")
+    once = name in ("upload", "create", "streaming", "delete_file", "has_model")
     assert len(wire.requests) == (1 if once else 2)
     timeouts = [request.extensions["timeout"] for request in wire.requests]
     assert {timeout["connect"] for timeout in timeouts} == {5}
-    assert {timeout["read"] for timeout in timeouts} == {{"create": 25, "upload": 60, "streaming": 60}.get(name, 15)}
+    assert {timeout["read"] for timeout in timeouts} == {
+        {"create": 25, "upload": 60, "streaming": 60, "has_model": 5}.get(name, 15)
+    }
     # The longest duration of a call in a poll. For a create it is less than the minute that a lease leaves.
     slowest = sum(2 * timeout["connect"] + timeout["write"] + timeout["read"] for timeout in timeouts)
     assert slowest <= {"create": 59, "upload": 90, "streaming": 90}.get(name, 80)
@@ -732,7 +852,9 @@ def test_an_upload_to_a_slow_server_times_out(tmp_path: Path, monkeypatch: pytes
 def test_a_refusal_in_another_format_leaves_the_outcome_unknown(tmp_path: Path, status: int) -> None:
     """Some proxies send one: it must not hold jobs, and a batch must not count as gone."""
     wire = Wire(httpx2.Response(status, text="<html>Not here</html>"))
-    for call in CALLS.values():
+    # Of these two, a page with 404 says that the server has no such call.
+    others = CALLS.keys() - ({"delete_file", "has_model"} if status == 404 else set())
+    for call in (CALLS[name] for name in others):
         with pytest.raises(OpenAIOutcomeUnknownError):
             call(wire.adapter(), batch_file(tmp_path, "1"))
 

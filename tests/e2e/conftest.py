@@ -30,9 +30,6 @@ from tests.e2e.logs import Logs
 WAIT_SECONDS = 480
 """The maximum duration of a job. It is longer than the time until a lost message is sent again (330 s)."""
 
-HOLD_ABOVE_ROWS = 5000
-"""More than the 3,000 reviews that most tests drop."""
-
 PROCESS_DIED = "Worker process died"
 """The log lines of ministack for a function whose process was killed."""
 
@@ -223,7 +220,6 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
             "AbsenceConfirmationSeconds": "2",
             "RecipeWaitSeconds": "8",
             "Parquet": "enabled",
-            "HoldAboveRows": str(HOLD_ABOVE_ROWS),
         },
     )
     try:

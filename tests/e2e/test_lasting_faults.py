@@ -3,10 +3,11 @@
 import json
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from dropbatch.domain.states import ENDED_JOBS
-from local.programs import LocalError
-from tests.e2e.conftest import HOLD_ABOVE_ROWS, PROCESS_DIED, Embedded, wait_for
+from tests.e2e.conftest import PROCESS_DIED, Embedded, wait_for
 
 PLAIN = b'model: gpt-6-luna\nprompt: "Say something about {{ text }}"\n'
 ROWS = b"text\nhello\n"
@@ -16,6 +17,9 @@ TAKEN_OVER_SECONDS = 60
 
 HANGING_SECONDS = 120
 """The duration of a call in which a function is killed: longer than it takes to bring all three into theirs."""
+
+STARTING = "starts-a-process"
+"""The id of an empty message, which a function refuses once its process runs."""
 
 CALLS = {
     "SUBMIT_FUNCTION": ("POST", "/v1/files"),
@@ -29,7 +33,7 @@ def test_another_process_takes_over_a_killed_step_within_a_minute(
     healthy: Embedded, provoked: Callable[..., None]
 ) -> None:
     """All three functions are killed at once, each in the middle of a call to OpenAI about another job."""
-    provoked(PROCESS_DIED, "Broken pipe")
+    provoked(PROCESS_DIED, "Broken pipe", STARTING)
     healthy.drop("kill/recipe.yaml", PLAIN)
     before = healthy.control("GET", "/delays")
     jobs: dict[str, str] = {}
@@ -61,9 +65,8 @@ def test_another_process_takes_over_a_killed_step_within_a_minute(
         assert killed_at - began < HANGING_SECONDS, "a call ended before its function was killed"
     finally:
         healthy.control("POST", "/delays", **before)
-    # The time to start processes does not count: seconds on an idle machine, half a minute on a busy one. The poll's
-    # starts first, then those of the functions to which it sends messages.
-    deadline = killed_at + TAKEN_OVER_SECONDS + 2 * _seconds_to_start(healthy)
+    # The time to start processes does not count: seconds on an idle machine, half a minute on a busy one.
+    deadline = killed_at + TAKEN_OVER_SECONDS + _seconds_to_start(healthy)
 
     def steps_taken_over() -> dict[str, bool]:
         return {
@@ -83,18 +86,25 @@ def test_another_process_takes_over_a_killed_step_within_a_minute(
 
 
 def _seconds_to_start(embedded: Embedded) -> float:
-    """Return the time until a new process of the poll runs."""
+    """Return the time until new processes of all functions run."""
     begun = time.monotonic()
+    functions = embedded.client("lambda")
 
-    def is_started() -> bool:
-        try:
-            embedded.tick()
-        except LocalError:
-            return False  # it went to a process that was killed a moment ago
-        return True
+    def is_started(function: str, event: dict[str, Any]) -> bool:
+        answer = functions.invoke(FunctionName=embedded.names[function], Payload=json.dumps(event).encode())
+        return "FunctionError" not in answer  # it went to a process that was killed a moment ago
 
-    wait_for(is_started, "no poll starts")
+    queues = {"SUBMIT_FUNCTION": "IntakeQueue", "COLLECT_FUNCTION": "CollectQueue"}
+    events = {function: _empty_message(embedded.resource(queue)) for function, queue in queues.items()}
+    for function, event in {"POLL_FUNCTION": {}, **events}.items():
+        wait_for(partial(is_started, function, event), f"{function} does not start")
     return time.monotonic() - begun
+
+
+def _empty_message(queue_url: str) -> dict[str, Any]:
+    arn = f"arn:aws:sqs:eu-central-2:000000000000:{queue_url.rpartition('/')[2]}"
+    record = {"messageId": STARTING, "receiptHandle": "none", "body": "{}", "attributes": {}}
+    return {"Records": [{**record, "eventSource": "aws:sqs", "eventSourceARN": arn}]}
 
 
 def _slow_down(embedded: Embedded, function: str) -> None:
@@ -194,20 +204,6 @@ def test_a_job_ends_while_topics_are_unavailable_and_notifies_afterwards(
 
 def _set_policy(embedded: Embedded, topic: str, policy: str) -> None:
     embedded.client("sns").set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
-
-
-def test_a_large_drop_is_sent_only_after_its_approval(healthy: Embedded, provoked: Callable[..., None]) -> None:
-    provoked("job held")
-    healthy.drop("large/recipe.yaml", PLAIN)
-    rows = HOLD_ABOVE_ROWS + 1
-    version = healthy.drop("large/rows.csv", b"text\n" + b"".join(b"%d\n" % number for number in range(rows)))
-    held = healthy.event(version, "held")
-    for _ in range(3):
-        healthy.tick()
-    assert healthy.openai_batches(held["job_id"]) == []
-    healthy.drop("large/rows.csv.approve", b"")
-    ended = healthy.event(version)
-    assert (ended["status"], ended["job_id"], ended["rows"]["ok"]) == ("succeeded", held["job_id"], rows)
 
 
 def test_a_job_that_ends_well_leaves_nothing_in_the_work_bucket(healthy: Embedded) -> None:

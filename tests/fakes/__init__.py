@@ -5,12 +5,13 @@ The fakes pass the same contract suite as the real adapters (`tests/contract`).
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.context import FakeContext
+from tests.fakes.download import FakeDownload
 from tests.fakes.faults import Fault, Faults
 from tests.fakes.killer import Killed, Killer
 from tests.fakes.names import INBOX, RESULTS, WORK
 from tests.fakes.objects import FakeObjects
 from tests.fakes.observer import FakeObserver
-from tests.fakes.openai import Answerer, FakeDownload, FakeOpenAI, Refuser, answer_ok, echo, response_line, tokens_of
+from tests.fakes.openai import Answerer, FakeOpenAI, Refuser, answer_ok, echo, response_line, tokens_of
 from tests.fakes.queues import Chains, FakeDeadLetters, FakeMessage, FakeQueue
 from tests.fakes.table import FakeTable
 from tests.fakes.topics import FakeTopics

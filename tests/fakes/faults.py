@@ -113,7 +113,7 @@ def errors_of(call: str) -> dict[str, Callable[[], Exception]]:
     if protocol == "OpenAI":
         if method == "key_version":
             return {"key": lambda: OpenAIAuthError("secret_unreadable")}
-        return _OPENAI if method in ("newest", "upload", "sees") else _OPENAI | _GONE
+        return _OPENAI if method in ("newest", "upload", "sees", "delete_file", "has_model") else _OPENAI | _GONE
     if protocol == "Objects":
         return _READING if method in ("head", "blocks", "read_range") else _AWS | _KMS
     return _AWS | (_KMS if protocol in ("Topics", "Queue") else {})

@@ -6,7 +6,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from dropbatch.domain.errors import (
     OpenAIAuthError,
     OpenAIError,
     OpenAINotFoundError,
-    OpenAIOutcomeUnknownError,
     OpenAIRateLimitError,
     OpenAIRequestError,
 )
 from dropbatch.domain.states import TERMINAL, OpenAIStatus
 from dropbatch.ports import RemoteBatch, RemoteUsage
+from tests.fakes.download import FakeDownload
 from tests.fakes.names import Numbers
 
 Answerer = Callable[[dict[str, Any]], tuple[str, dict[str, Any]] | None]
@@ -35,7 +35,6 @@ Fault = Callable[..., OpenAIError | None]
 PAGE = 2
 MAX_REQUESTS = 50_000
 MAX_FILE_BYTES = 209_715_200
-BLOCK_BYTES = 1_048_576
 
 
 def echo(request: dict[str, Any]) -> str:
@@ -71,34 +70,13 @@ def response_line(request: dict[str, Any], status: int, body: Any) -> dict[str, 
     }
 
 
-@dataclass(frozen=True)
-class FakeDownload:
-    """A file's content from `start` on. The connection breaks after `breaks_after` bytes."""
-
-    content: bytes
-    start: int
-    breaks_after: int | None
-
-    @property
-    def size(self) -> int | None:
-        return len(self.content)
-
-    def blocks(self) -> Iterator[bytes]:
-        if self.start > len(self.content):
-            raise OpenAIOutcomeUnknownError("incomplete_answer")
-        end = len(self.content) if self.breaks_after is None else min(len(self.content), self.start + self.breaks_after)
-        for start in range(self.start, end, BLOCK_BYTES):
-            yield self.content[start : min(start + BLOCK_BYTES, end)]
-        if end < len(self.content):
-            raise OpenAIOutcomeUnknownError("incomplete_answer")
-
-
 class FakeOpenAI:
     """Files and Batches: a batch ends the next time it is read, unless `ending` says otherwise.
 
     Its oddities: `faults` makes calls fail while they are in it. `list_lag` and `retrieve_lag` are the seconds by which
-    the list and the answers of retrieve lag. `keeps_metadata`, `reports_usage` and `ignores_range` are those of other
-    servers. Each download breaks after `breaks_after` bytes. A file is gone if it is deleted from `files`.
+    the list and the answers of retrieve lag. `keeps_metadata`, `reports_usage`, `ignores_range`, `deletes_files` and
+    `tells_models` are those of other servers. Each download breaks after `breaks_after` bytes. A file is gone if it is
+    deleted from `files`.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -108,6 +86,10 @@ class FakeOpenAI:
         self.key_valid = True
         self.projects: dict[str, str] = {}  # by key; all other keys share one project
         self.files: dict[str, bytes] = {}
+        self.contents: dict[str, bytes] = {}  # of all files that ever were, by id
+        self.deletes_files = True
+        self.models: set[str] | None = None  # those that exist; None: all
+        self.tells_models = True
         self.batches: dict[str, RemoteBatch] = {}
         self.answer: Answerer = answer_ok
         self.ending: OpenAIStatus | None = OpenAIStatus.COMPLETED
@@ -160,7 +142,8 @@ class FakeOpenAI:
 
     def _add_file(self, content: bytes, project: str) -> str:
         file_id = f"file-{next(self._ids)}"
-        self.files[file_id], self._projects_of[file_id] = content, project
+        self.files[file_id] = self.contents[file_id] = content
+        self._projects_of[file_id] = project
         return file_id
 
     def key_version(self, fresh: bool = False) -> str:
@@ -236,6 +219,16 @@ class FakeOpenAI:
         project = self._call("sees", file_id)
         return file_id in self.files and self._projects_of.get(file_id, "") == project
 
+    def delete_file(self, file_id: str) -> bool:
+        project = self._call("delete_file", file_id)
+        if self.deletes_files and self._projects_of.get(file_id, "") == project:
+            self.files.pop(file_id, None)
+        return self.deletes_files
+
+    def has_model(self, model: str) -> bool | None:
+        self._call("has_model", model)
+        return (self.models is None or model in self.models) if self.tells_models else None
+
     @contextmanager
     def streaming(self, file_id: str, start: int = 0) -> Iterator[FakeDownload]:
         project = self._call("streaming", file_id, start)
@@ -262,7 +255,7 @@ class FakeOpenAI:
     def _requests(self, batch: RemoteBatch) -> list[dict[str, Any]]:
         content = self._inputs.get(batch.id)
         if content is None:
-            content = self.files[batch.input_file_id]
+            content = self.contents[batch.input_file_id]
         return [json.loads(line) for line in content.split(b"\n") if line]
 
     def _validate(self, batch: RemoteBatch) -> Sequence[tuple[str, str, int | None]]:

@@ -194,9 +194,10 @@ def test_a_silent_poller_raises_an_alarm(resources: Template, expanded: Template
     assert alarm["EvaluationPeriods"] == 2
 
 
-def test_the_dashboard_leads_with_rows_and_jobs(resources: Template) -> None:
+def test_the_dashboard_leads_with_rows_jobs_and_money(resources: Template) -> None:
     body = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
-    order = [body.index(metric) for metric in ("Rows", "JobsAccepted", "BatchesOpen", "AWS/SQS", "AWS/Lambda")]
+    first = ("Rows", "JobsAccepted", "CostUSD", "SavedUSD", "BatchesOpen", "AWS/SQS", "AWS/Lambda")
+    order = [body.index(metric) for metric in first]
 
     assert order == sorted(order)
 

@@ -7,13 +7,13 @@ from zoneinfo import available_timezones
 
 import pytest
 
-from dropbatch.batch_api.limits import Limits
+from dropbatch.batch_api.limits import OPENAI_FILE_DAYS, Limits
 from tests.infra.reading import Template, references, walk
 
 NAMES = {
     "NotificationEmail", "PermissionsBoundary", "PollSchedule", "OpenAIBaseUrl", "LogRetentionDays", "Runtime",
     "Architecture", "AbsenceConfirmationSeconds", "RecipeWaitSeconds", "EnqueuedTokenLimits", "MaxDropGigabytes",
-    "MaxLineMegabytes", "Parquet", "AlarmEmail", "MaxJobCost", "MaxMonthlyCost", "TimeZone",
+    "MaxLineMegabytes", "Parquet", "AlarmEmail", "MaxJobCost", "MaxMonthlyCost", "TimeZone", "OpenAIFileDays",
 }  # fmt: skip
 
 
@@ -143,6 +143,12 @@ def test_a_drop_that_may_cost_more_than_a_few_dollars_waits_for_approval(expande
 
     assert (parameters["MaxJobCost"]["Type"], parameters["MaxJobCost"]["Default"]) == ("Number", 25)
     assert (parameters["MaxMonthlyCost"]["Type"], parameters["MaxMonthlyCost"]["Default"]) == ("Number", 500)
+
+
+def test_files_at_openai_may_have_the_lifetimes_that_openai_takes(expanded: Template) -> None:
+    days = expanded["Parameters"]["OpenAIFileDays"]
+
+    assert (days["MinValue"], days["Default"], days["MaxValue"]) == (1, OPENAI_FILE_DAYS, 2_592_000 // 86_400)
 
 
 def test_the_console_is_the_one_of_the_partition(expanded: Template) -> None:

@@ -92,7 +92,7 @@ def test_batches_that_are_refused_though_they_should_fit_become_smaller(
 
 
 def rows_of(fake: FakeContext, batch: RemoteBatch) -> list[bytes]:
-    return fake.openai.files[batch.input_file_id].splitlines()
+    return fake.openai.contents[batch.input_file_id].splitlines()
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ def test_items_of_an_ended_job_expire_except_those_that_prevent_paying_twice(fak
     items = [json.loads(line) for line in fake.table.everything().splitlines()]
     of_the_job = [item for item in items if item["pk"].startswith("job#")]
     ended = only_job(fake).ended_at or 0
-    assert {item["sk"].split("#")[0] for item in of_the_job} == {"job", "shard", "batch"}
+    assert {item["sk"].split("#")[0] for item in of_the_job} == {"job", "shard", "batch", "spending"}
     assert all(ended + RETENTION_SECONDS <= item["expires_at"] <= ended + 2 * RETENTION_SECONDS for item in of_the_job)
     kept = {item["pk"].split("#")[0] for item in items if "expires_at" not in item}
     assert {"claim", "drop"} <= kept

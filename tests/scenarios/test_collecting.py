@@ -95,7 +95,7 @@ def in_small_steps(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
     patch.setattr(bucket_file, "PART_BYTES", 700)
     patch.setattr(answer_files, "_room", lambda _: dice.choice([0, 1000, 10**9]))
     patch.setattr(AnswerLines.__init__, "__defaults__", (dice.choice([0, 10**9]),))
-    patch.setattr("tests.fakes.openai.BLOCK_BYTES", 300)
+    patch.setattr("tests.fakes.download.BLOCK_BYTES", 300)
 
     def blocks(
         self: FakeObjects, bucket: str, key: str, version_id: str | None = None, start: int = 0

@@ -122,8 +122,9 @@ def test_problems_come_first_with_their_reasons(fake: FakeContext) -> None:
     assert ended.status == "failed", "the worst"
     lines = ended.text.splitlines()
     assert lines[0] == f"12 files of {FOLDER} ended: 1 failed, 1 partial, 10 succeeded. 21 of 24 rows were answered."
-    assert lines[2].startswith("- 3 rows error (invalid_value) in 2 files: ")
-    assert lines[3:7] == [
+    assert lines[2] == "This month: under a cent."
+    assert lines[3].startswith("- 3 rows error (invalid_value) in 2 files: ")
+    assert lines[4:8] == [
         "Files:",
         "- part-0012.jsonl: 0 of 2 answered",
         "- part-0011.jsonl: 1 of 2 answered",

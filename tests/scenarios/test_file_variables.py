@@ -24,7 +24,7 @@ def lines(*texts: str) -> bytes:
 
 def sent(fake: FakeContext) -> list[list[str]]:
     """Return the texts of all messages that were sent, request by request."""
-    files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
+    files = [fake.openai.contents[batch.input_file_id] for batch in fake.openai.batches.values()]
     bodies = [json.loads(line)["body"] for file in files for line in file.splitlines()]
     return [[message["content"] for message in body["messages"]] for body in bodies]
 
@@ -61,7 +61,7 @@ when: "{{ file.tier == '6-luna' and text != 'b' }}"
     assert sent(fake) == [["a/tier=6-luna/b.csv.gz 6-luna a/tier=6-luna", "B a -"]]
     assert result_json(fake, "summary.json")["rows"]["skipped"] == 1
     (batch,) = fake.openai.batches.values()
-    assert json.loads(fake.openai.files[batch.input_file_id].split(b"\n")[0])["body"]["model"] == "gpt-6-luna"
+    assert json.loads(fake.openai.contents[batch.input_file_id].split(b"\n")[0])["body"]["model"] == "gpt-6-luna"
 
 
 @pytest.mark.parametrize(("columns", "more"), [(b"text,b", ""), (b"text,files", " or the column files")])

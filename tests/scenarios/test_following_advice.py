@@ -31,7 +31,7 @@ TEXTS = ["The kettle leaks", "It works, mostly", "Fine"]
 
 def sent(fake: FakeContext) -> list[str]:
     """Return the prompts of all rows, whatever their batches."""
-    files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
+    files = [fake.openai.contents[batch.input_file_id] for batch in fake.openai.batches.values()]
     lines = [json.loads(line) for file in files for line in file.split(b"\n") if line]
     asked = {int(line["custom_id"]): line["body"]["messages"][-1]["content"] for line in lines}
     return [asked[row] for row in sorted(asked)]

@@ -88,7 +88,7 @@ def fake(tmp_path: Path) -> FakeContext:
 
 def prompts(fake: FakeContext) -> list[str]:
     """Return the prompts that were sent, in the order of the rows."""
-    files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
+    files = [fake.openai.contents[batch.input_file_id] for batch in fake.openai.batches.values()]
     asked = [json.loads(line) for file in files for line in file.splitlines()]
     ordered = sorted(asked, key=lambda request: int(request["custom_id"]))
     return [request["body"]["messages"][-1]["content"].rstrip("\n") for request in ordered]

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -267,6 +268,7 @@ def test_a_missing_key_is_notified_to_operators_and_to_people_in_different_words
         "does not accept.",
         "Nothing is lost; the job continues within minutes after a good key is stored. Without that it ends after "
         "14 days with what it has.",
+        "OpenAI keeps the answers of a batch for 7 days after its end: those not collected by then are lost.",
         "To end it with what it has: echo | aws s3 cp - s3://the-inbox/lake/a.csv.cancel",
         "  or, in the S3 console, make a folder `a.csv.cancel` beside the file",
         run_line(only_job(fake)),
@@ -279,6 +281,7 @@ def test_a_missing_key_is_notified_to_operators_and_to_people_in_different_words
         "Store a key: aws secretsmanager put-secret-value --secret-id the-secret --secret-string sk-…\n"
         "In the console: Secrets Manager, the secret the-secret, Retrieve secret value, Edit, and the key alone as "
         "plaintext.\n"
+        "OpenAI keeps the answers of a batch for 7 days after its end: those not collected by then are lost.\n"
         f"The first job that waits is {only_job(fake).id}, of s3://the-inbox/lake/a.csv; others may wait, too.\n"
         "While the problem lasts, you are notified of it once a day, however many jobs wait.\n",
     )
@@ -430,7 +433,8 @@ def test_a_drop_that_dropbatch_gives_up_has_a_page_too(fake: FakeContext) -> Non
     ],
 )
 def test_amounts_are_written_as_people_read_them(usd: float, said: str, roughly: str) -> None:
-    assert (money(usd), about(usd)) == (said, roughly)
+    exactly = Decimal(str(usd))
+    assert (money(exactly), about(exactly)) == (said, roughly)
 
 
 def test_no_message_and_no_page_says_zero_dollars(fake: FakeContext) -> None:

@@ -1,4 +1,7 @@
-"""Notices of models that are or will be shut down: the recipe or the drop is accepted with them."""
+"""Notices of models that are or will be shut down: the recipe or the drop is accepted with them.
+
+A drop is accepted with a model that is gone on another server than OpenAI's only.
+"""
 
 import json
 from datetime import UTC, datetime
@@ -8,7 +11,6 @@ from typing import Any
 import pytest
 
 from tests.driving import (
-    ALMOST_NOTHING,
     drop,
     only_event,
     result_json,
@@ -22,7 +24,7 @@ ENDS = "OpenAI shuts the model gpt-5-mini down on 2026-12-11"
 
 @pytest.fixture
 def fake(tmp_path: Path) -> FakeContext:
-    fake = FakeContext(tmp_path)
+    fake = FakeContext(tmp_path, openai_base_url="https://models.example.com/v1")
     fake.clock.sleep(datetime(2026, 12, 5, tzinfo=UTC).timestamp() - fake.clock())
     return fake
 
@@ -96,8 +98,7 @@ def test_models_that_rows_name_get_notices(fake: FakeContext) -> None:
 
 
 def test_a_drop_that_waits_for_an_approval_gets_the_notice_before_it(fake: FakeContext) -> None:
-    fake.max_job_usd = ALMOST_NOTHING
-    fake.objects.drop("recipe.yaml", recipe("o1"))
+    fake.objects.drop("recipe.yaml", recipe("o1") + b"hold: true\n")
     drop(fake, "a.csv", b"text\na\nb\n")
     run(fake)
     notification = only_event(fake, "held")

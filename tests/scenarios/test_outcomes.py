@@ -66,7 +66,7 @@ def test_an_expired_batch_keeps_its_answers_and_the_others_are_retried_until_the
     drop(fake, "a.csv", b"text\na\nb\n")
     run(fake, ticks=100, step=3600)
     assert statuses(fake) == ["ok", "expired:batch_expired"]
-    asked = [len(fake.openai.files[batch.input_file_id].splitlines()) for batch in fake.openai.batches.values()]
+    asked = [len(fake.openai.contents[batch.input_file_id].splitlines()) for batch in fake.openai.batches.values()]
     assert asked[0] == 2
     assert set(asked[1:]) == {1}, "answered rows are not sent again"
     line = json.loads(result(fake, "responses.jsonl").splitlines()[1])
@@ -210,5 +210,5 @@ def test_a_rerun_sends_the_same_object_with_the_current_recipe(fake: FakeContext
     fake.objects.drop("recipe.yaml", RECIPE.replace(b"gpt-6-luna", b"gpt-6-sol"))
     drop(fake, "a.csv.rerun/", b"")
     run(fake)
-    bodies = [json.loads(fake.openai.files[batch.input_file_id])["body"] for batch in fake.openai.batches.values()]
+    bodies = [json.loads(fake.openai.contents[batch.input_file_id])["body"] for batch in fake.openai.batches.values()]
     assert [body["model"] for body in bodies] == ["gpt-6-luna", "gpt-6-sol"]

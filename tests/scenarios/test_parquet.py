@@ -113,7 +113,7 @@ def test_templates_get_typed_values_and_columns_have_the_types_of_the_schema(fak
     fake.openai.answer = saying({"score": 7, "sure": 1, "good": True, "labels": ["a", "b"], "notes": {"a": "x"}})
     drop(fake, "t.parquet", TABLE)
     run(fake)
-    requests = [json.loads(line) for file in fake.openai.files.values() for line in file.splitlines()]
+    requests = [json.loads(line) for file in fake.openai.contents.values() for line in file.splitlines()]
     prompts = {r["custom_id"]: r["body"]["messages"][-1]["content"] for r in requests if "body" in r}
     assert prompts["2"] == 'row 1 “é” n1 1970-01-01T00:00:01.000000007Z ["t0"]'
     found = table(fake, "t.answers.parquet").slice(0, 1)

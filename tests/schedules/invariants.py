@@ -15,11 +15,11 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import ObjectNotFoundError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.domain.states import ENDED_JOBS, JobState
+from dropbatch.domain.states import ENDED_JOBS, BatchState, JobState
 from dropbatch.ports import Audience, Notification
-from dropbatch.reporting.event_members import results_prefix
+from dropbatch.reporting.event_members import GAVE_UP_REASONS, results_prefix
 from dropbatch.storage.repository import from_item
-from tests.driving import jobs
+from tests.driving import batches, jobs
 from tests.fakes import INBOX, RESULTS, FakeContext, FakeOpenAI, Fault
 from tests.fakes.faults import is_everything
 
@@ -69,11 +69,20 @@ def check(fake: FakeContext) -> None:
         check_job(fake, job, by_job.get(job.id, []))
     check_paid_once(fake.openai)
     check_leases(fake)
+    check_files_deleted(fake)
 
 
 def check_paid_once(openai: FakeOpenAI) -> None:
     counts = openai.batches_by_key()
     assert all(count == 1 for count in counts.values()), f"more than one batch for a key: {counts}"
+
+
+def check_files_deleted(fake: FakeContext) -> None:
+    """Assert that no file of a collected batch is left. An upload that no item records may be left."""
+    for batch in batches(fake):
+        if batch.state is BatchState.COLLECTED:
+            left = {batch.file_id, batch.output_file_id, batch.error_file_id} & fake.openai.files.keys()
+            assert not left, f"{batch.key} left {left} at OpenAI"
 
 
 def check_leases(fake: FakeContext) -> None:
@@ -223,7 +232,9 @@ def _newest_is_mirrored(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> Iterat
 def _reports_cost(detail: Mapping[str, Any]) -> bool:
     cost = detail.get("cost") or {}
     codes = {reason["code"] for reason in detail.get("reasons", [])}
-    return bool(cost.get("uncollected_requests") or cost.get("unpriced_requests") or codes & REPORTED_COST_CODES)
+    without_results = detail.get("reasons") == GAVE_UP_REASONS and cost.get("paid")
+    unknown = cost.get("uncollected_requests") or cost.get("unpriced_requests")
+    return bool(unknown or without_results or codes & REPORTED_COST_CODES)
 
 
 def _result(seen: Seen, job: Mapping[str, Any], name: str) -> bytes | None:

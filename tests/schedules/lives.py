@@ -224,6 +224,7 @@ class Life:
         for kind in ("job", "batch", "outbox", "pending"):
             for item in self._open(kind):
                 dates += [item[name] for name in DATES if item.get(name)]
+                dates += [item.get("remote_files", {}).get("not_before", 0)]
                 for gathered in item.get("digest_entries", {}).values():
                     dates += [gathered["since"] + QUIET_SECONDS, gathered["notify_after"]]
         return min((date for date in dates if date > now), default=inf)

@@ -112,7 +112,7 @@ def check_complete(fake: FakeContext) -> None:
     asked: Counter[str] = Counter()
     for batch in fake.openai.batches.values():
         if batch.output_file_id or batch.error_file_id:
-            lines = fake.openai.files[batch.input_file_id].split(b"\n")
+            lines = fake.openai.contents[batch.input_file_id].split(b"\n")
             asked.update(json.loads(line)["custom_id"] for line in lines if line)
     tries = {"2": 2, "5": 2, "8": 3, "14": 2}
     assert asked == {str(row): tries.get(str(row), 1) for row in range(1, 17)}, "no answered row is sent again"

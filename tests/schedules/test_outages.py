@@ -238,7 +238,7 @@ def test_an_answer_whose_line_is_not_strict_json_is_found_and_paid_once(fake: Fa
     fake.openai.answer = answer
     drop(fake, "a.csv", rows(3))
     run(fake, ticks=300)
-    files = [fake.openai.files[b.output_file_id] for b in fake.openai.batches.values() if b.output_file_id]
+    files = [fake.openai.contents[b.output_file_id] for b in fake.openai.batches.values() if b.output_file_id]
     assert sum(len(file.splitlines()) for file in files) == 3, "no row is asked twice"
     assert outcomes(fake) == {"ok": 3}
 

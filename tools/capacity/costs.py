@@ -76,7 +76,16 @@ KEPT_MONTHS = 1
 GAUGES = ("BatchesOpen", "OldestOpenBatchSeconds", "JobsStuck")
 """The metrics that every poll reports. A metric is billed for the hours in which it is reported."""
 
-COUNTERS = ("JobsAccepted", "JobsRejected", "StepsFailed", "DeadLetters", "DoubleBatches")
+COUNTERS = (
+    "JobsAccepted",
+    "JobsRejected",
+    "StepsFailed",
+    "DeadLetters",
+    "DoubleBatches",
+    "UsageDifferences",
+    "CostUSD",
+    "SavedUSD",
+)
 METRICS = len(GAUGES) + len(COUNTERS) + len(Outcome) + len(ENDED_JOBS - {JobState.REJECTED})
 """Maximum number of metrics. Rows by outcome and jobs by status are one metric for each value."""
 
@@ -92,7 +101,7 @@ Figures = Mapping[str, float]
 COUNTED = {
     "s3_writes": ("objects.put", "objects.put_new", "objects.writing", "objects.join"),
     "s3_reads": ("objects.blocks", "objects.head"),
-    "table_writes": ("table.insert", "table.replace", "table.renew", "table.delete"),
+    "table_writes": ("table.insert", "table.replace", "table.write_all", "table.renew", "table.delete"),
     "table_reads": ("table.get", "table.query"),
     "messages": ("intake.send", "dispatch.send", "collect.send"),
     "notifications": ("topics.publish",),

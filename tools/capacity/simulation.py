@@ -121,7 +121,8 @@ class _OpenAI(FakeOpenAI):
         for name in [name for name, batch in self.batches.items() if batch.metadata["dropbatch"].startswith(job_id)]:
             batch = self.batches.pop(name)
             for file_id in (batch.input_file_id, batch.output_file_id, batch.error_file_id):
-                self.files.pop(file_id or "", None)
+                for files in (self.files, self.contents):
+                    files.pop(file_id or "", None)
             for kept in (self._history, self._inputs, self._metadata, self._endpoints, self._projects_of, self._ends):
                 kept.pop(name, None)
             self._names.remove(name)

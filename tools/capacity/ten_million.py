@@ -180,7 +180,7 @@ class Emulator:
         self.call("POST", "/_emulator/clock", {"advance": seconds})
 
     def forget(self, batch_id: str) -> None:
-        """Delete a batch's files, as OpenAI does after 30 days, so that the disk holds no second copy of all rows."""
+        """Delete a batch's files as soon as it is collected, so that the disk holds no second copy of all rows."""
         batch = self.call("GET", f"/v1/batches/{batch_id}")
         self.sent_bytes += self._forget_file(batch["input_file_id"])
         self.answered_bytes += self._forget_file(batch["output_file_id"]) + self._forget_file(batch["error_file_id"])
@@ -353,12 +353,12 @@ def _through(day: Day, folder: Path, emulator: Emulator) -> Figures:
             waits = time.perf_counter()
             advanced.result()
             waited += time.perf_counter() - waits
-            worker.poll()
             batches = context.repository.batches(job.id)
             for batch in batches:
                 if batch.state is BatchState.COLLECTED and batch.openai_id and batch.openai_id not in forgotten:
                     emulator.forget(batch.openai_id)
                     forgotten.add(batch.openai_id)
+            worker.poll()  # last, because it deletes the files of an ended job
             job = context.repository.job(job.id) or job
     openai.close()
     objects, table = cast("FolderObjects", context.objects), cast("MemoryTable", context.table)

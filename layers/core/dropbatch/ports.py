@@ -264,7 +264,7 @@ class Download(Protocol):
 
 
 class OpenAI(Protocol):
-    """OpenAI's Files and Batches. Each call that fails raises an OpenAIError of `domain.errors`."""
+    """OpenAI's Files, Batches and Models. Each call that fails raises an OpenAIError of `domain.errors`."""
 
     def key_version(self, fresh: bool = False) -> str:
         """Return the version of the key of the last call. Raise OpenAIAuthError if there is no key.
@@ -298,6 +298,17 @@ class OpenAI(Protocol):
 
     def sees(self, file_id: str) -> bool:
         """Return whether the key can see this file: a key of another project cannot, and gets a 404."""
+        ...
+
+    def delete_file(self, file_id: str) -> bool:
+        """Delete a file. A file that is gone is not an error. Return False if the server has no such call."""
+        ...
+
+    def has_model(self, model: str) -> bool | None:
+        """Return whether there is a model that the key's project may use; None if the server has no such call.
+
+        The call is never retried, and takes a few seconds at most.
+        """
         ...
 
     def streaming(self, file_id: str, start: int = 0) -> AbstractContextManager[Download]:

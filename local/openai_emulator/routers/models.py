@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from local.openai_emulator.errors import ApiError
+from local.openai_emulator.retired import is_retired
 from local.openai_emulator.routers.calls import CurrentEmulator
 from local.openai_emulator.routers.replies import Json
 
@@ -23,7 +24,7 @@ DEFAULT_MODELS = (
     "text-embedding-3-large",
     "omni-moderation-latest",
 )
-"""The models that are listed if no list is configured; any other model works as well."""
+"""The models that are listed if no list is configured. Any other model exists as well, until OpenAI retires it."""
 
 router = APIRouter()
 
@@ -34,9 +35,9 @@ def list_models(emulator: CurrentEmulator) -> Response:
     return Json({"object": "list", "data": [_model_object(name) for name in names]})
 
 
-@router.get("/v1/models/{model}")
+@router.get("/v1/models/{model:path}")
 def retrieve_model(emulator: CurrentEmulator, model: str) -> Response:
-    if model not in (emulator.settings.models or DEFAULT_MODELS):
+    if is_retired(model, emulator.clock()) or model not in (emulator.settings.models or (model,)):
         raise ApiError(404, f"The model '{model}' does not exist.", code="model_not_found", param="model")
     return Json(_model_object(model))
 

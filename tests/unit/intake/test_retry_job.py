@@ -91,7 +91,7 @@ def test_a_corrected_recipe_retries_the_failed_rows_and_gives_one_whole_file(fak
     accepted = [n.text for n in fake.topics.published if n.event == "accepted"][-1]
     assert "The rows are asked with recipe.yaml as it is today; the good answers are kept." in accepted
     assert f"Rows by recipe: 1 by recipe.yaml ({(former.recipe_sha256 or '')[:8]}), 2 by recipe.yaml" in last(fake)
-    bodies = [json.loads(line)["body"] for line in list(fake.openai.files.values())[-2].splitlines()]
+    bodies = [json.loads(line)["body"] for line in list(fake.openai.contents.values())[-2].splitlines()]
     assert all("max_completion_tokens" in body for body in bodies if "messages" in body)
 
 
@@ -250,7 +250,7 @@ def test_requests_that_have_grown_are_spread_over_more_batches(tmp_path: Path) -
     fake.objects.drop("recipe.yaml", CORRECTED.replace(b"Label", b"x" * 900))
     job = put(fake, "retry")
     assert job.state is JobState.SUCCEEDED
-    sizes = [len(fake.openai.files[batch.input_file_id]) for batch in list(fake.openai.batches.values())[1:]]
+    sizes = [len(fake.openai.contents[batch.input_file_id]) for batch in list(fake.openai.batches.values())[1:]]
     assert len(sizes) > 1
     assert max(sizes) <= 4_000
     assert sorted(row for batch in sent_rows(fake)[1:] for row in batch) == list(range(2, 9))
@@ -435,7 +435,7 @@ def test_a_kill_at_any_call_of_a_retry_with_another_recipe_leaves_one_recipe_and
         sent = Counter(
             json.loads(line)["body"].get("max_completion_tokens")
             for batch in fake.openai.batches.values()
-            for line in fake.openai.files[batch.input_file_id].splitlines()
+            for line in fake.openai.contents[batch.input_file_id].splitlines()
         )
         assert len(sent) == 2, f"{place}: one recipe a job, {sent}"
         if 60 not in sent:

@@ -43,7 +43,7 @@ def test_a_batch_has_a_maximum_number_of_bytes(tmp_path: Path, spare: int, sizes
     drop(probe, "ready.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
     run(probe)
     (batch,) = probe.openai.batches.values()
-    size = len(probe.openai.files[batch.input_file_id])
+    size = len(probe.openai.contents[batch.input_file_id])
     assert batches(tmp_path, lines, Limits(batch_bytes=size + spare)) == sizes
 
 

@@ -11,9 +11,9 @@ from dropbatch.domain.drops import Drop
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.jobs import Canary, Job
 from dropbatch.domain.quotes import Dollars, Quote, Tokens
-from dropbatch.domain.spending import Fit, JobSpending, Spending, fit
+from dropbatch.domain.spending import Fit, JobSpending, Spending, fit, month_of
 from dropbatch.domain.states import BatchState, HeldReason, JobState
-from dropbatch.jobs.spending import find_limit, job_limit, month_of, release, reserve, settle, standing
+from dropbatch.jobs.spending import find_limit, job_limit, release, reserve, settle, standing
 from tests.fakes import FakeContext
 
 MONTH = "2025-06"

@@ -2,15 +2,21 @@
 
 import csv
 from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dropbatch.answers.usage import Media, Usage, read_usage
 from dropbatch.batch_api.billing import RESIDENCY_HOSTS
+from dropbatch.money import prices
 from dropbatch.money.cost_meter import CostMeter
-from dropbatch.money.prices import GIVEN, Prices, prices_of
+from dropbatch.money.price_list import find_model
+from dropbatch.money.prices import GIVEN, Prices, prices_of, tokens_by_kind
 from dropbatch.recipes.given_prices import GivenPrices
 
 CHAT = "/v1/chat/completions"
@@ -209,4 +215,36 @@ def test_pictures_of_a_model_that_makes_them_need_details() -> None:
 def test_pictures_that_a_model_sees_are_input() -> None:
     usage = Usage(1_000, 200, 10, 0, 0, Media(input_image=500))
     assert of("gpt-6-luna").covers(usage)
-    assert of("gpt-6-luna").batch.price(usage) == of("gpt-6-luna").batch.price(usage._replace(media=None))
+    for cached in (0, 200, 900, 1_000):
+        seen = usage._replace(cached_tokens=cached)
+        assert of("gpt-6-luna").batch.price(seen) == of("gpt-6-luna").batch.price(seen._replace(media=None))
+
+
+@settings(deadline=None)
+@given(st.tuples(*[st.integers(0, 1_000)] * 11))
+def test_each_token_is_priced_once(counts: tuple[int, ...]) -> None:
+    usage = Usage(*counts[:5], Media(*counts[5:]))
+    kinds = tokens_by_kind(usage)
+    assert min(kinds.values()) >= 0
+    written = sum(count for kind, count in kinds.items() if kind.startswith("output"))
+    assert (sum(kinds.values()) - written, written) == (usage.input_tokens, usage.output_tokens)
+
+
+@pytest.mark.parametrize(
+    ("model", "discount"), [("gpt-4.1", False), ("o3", False), ("gpt-4o", False), ("gpt-5.2", True)]
+)
+def test_a_cached_batch_price_of_the_list_counts_only_where_openai_has_one(
+    model: str, discount: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Releases of the list had such prices for older models."""
+    found = find_model(model)
+    assert found is not None
+    batch = copy(found.batch)
+    batch.__dict__["cache_read_mtok"] = Decimal("0.001")
+    monkeypatch.setattr(prices, "find_model", lambda _model, _base_url: replace(found, batch=batch))
+    prices._listed_prices.cache_clear()
+    try:
+        cached = of(model).batch.price(Usage(MILLION, MILLION, 0, 0))
+    finally:
+        prices._listed_prices.cache_clear()
+    assert cached == (Decimal("0.001") if discount else Decimal(str(found.batch.input_mtok)))

@@ -87,7 +87,8 @@ def test_the_end_shows_counts_cost_answers_reasons_and_next_steps(fake: FakeCont
     assert lines[2] == "Paid under a cent, and saved under a cent by batching."
     assert lines[3] == "Tokens: 60 input, 12 output."
     assert re.fullmatch(r"Prices: genai-prices [\d.]+, checked \d{4}-\d\d-\d\d\.", lines[4])
-    del lines[3:5]
+    assert lines[5] == "This month: under a cent."
+    del lines[3:6]
     assert lines[3].startswith("Dropped ")
     assert lines[4] == "sentiment: positive 4, negative 1"
     assert lines[5].startswith("- 2 rows error (server_error), the first is row 2: ")

@@ -12,20 +12,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
-import msgspec
-
-from dropbatch.adapters.openai_errors import code_of, translate_errors
-from dropbatch.batch_api.limits import COMPLETION_WINDOW
+from dropbatch.adapters.openai_answers import id_of, read_answer, remote_batch
+from dropbatch.adapters.openai_errors import is_object, translate_errors, unless_unsupported
+from dropbatch.batch_api.error_codes import MODEL_NOT_FOUND
+from dropbatch.batch_api.limits import COMPLETION_WINDOW, MIN_REQUEST_FILE_DAYS, OPENAI_FILE_DAYS
+from dropbatch.batch_api.servers import host_of, is_openai_host
 from dropbatch.domain.errors import (
     OpenAIAuthError,
     OpenAINotFoundError,
     OpenAIOutcomeUnknownError,
     OpenAIRequestError,
 )
-from dropbatch.domain.states import OpenAIStatus
-from dropbatch.ports import RemoteBatch, RemoteUsage
+from dropbatch.ports import RemoteBatch
 
 T = TypeVar("T")
 
@@ -50,13 +49,12 @@ leave enough to build the file and to create the batch."""
 UPLOADED_SECONDS = 60.0
 """How long the answer to an upload may take, and the next bytes of a download."""
 
-LIFETIME_SECONDS = 30 * 86_400
-"""How long OpenAI keeps files: its maximum. Nothing needs them after that, and a project's storage is limited."""
+MODEL_SECONDS = 5.0
+"""How long the question whether a model exists waits for its answer: a drop's intake waits with it."""
 
 PAGE_BATCHES = 100
 """How many batches a page of the list has: OpenAI's maximum."""
 
-_STATUSES = {status.value: status for status in OpenAIStatus} | {"canceled": OpenAIStatus.CANCELLED}
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _NO_RANGE = re.compile(r"bytes \*/(\d+)")
 
@@ -73,16 +71,17 @@ class OpenAIBatches:
         read_key: Callable[[bool], tuple[str, str]],
         base_url: str,
         transport: httpx2.BaseTransport | None = None,
+        file_days: int = OPENAI_FILE_DAYS,
     ) -> None:
         self._read_key = read_key
         self._base_url = base_url
         self._transport = transport
         self._client: tuple[str, Client] | None = None
         self._version: str | None = None
-        host = urlsplit(base_url).hostname or ""
         # Other servers of this API may refuse members that they do not know.
-        own = host == "api.openai.com" or host.endswith(".api.openai.com")
-        self._lifetime: Any = {"anchor": "created_at", "seconds": LIFETIME_SECONDS} if own else None
+        is_own = is_openai_host(host_of(base_url))
+        self._request_lifetime = _lifetime(max(file_days, MIN_REQUEST_FILE_DAYS)) if is_own else {}
+        self._answer_lifetime = _lifetime(file_days) if is_own else {}
 
     def key_version(self, fresh: bool = False) -> str:
         if fresh or self._version is None:
@@ -91,18 +90,18 @@ class OpenAIBatches:
 
     def upload(self, path: Path, name: str) -> str:
         def call(client: Client) -> str:
-            more = {"expires_after": self._lifetime} if self._lifetime else {}
+            more: Any = {"expires_after": self._request_lifetime} if self._request_lifetime else {}
             with _TimedFile(path, SEND_SECONDS) as file:
                 made = client.files.with_raw_response.create(
                     file=(name, file), purpose="batch", timeout=_timeout(UPLOADED_SECONDS), **more
                 )
-            return _id_of(_read(made.content))
+            return id_of(read_answer(made.content))
 
         return self._call(call)
 
     def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> RemoteBatch:
         def call(client: Client) -> RemoteBatch:
-            more = {"output_expires_after": self._lifetime} if self._lifetime else {}
+            more: Any = {"output_expires_after": self._answer_lifetime} if self._answer_lifetime else {}
             made = client.batches.with_raw_response.create(
                 input_file_id=file_id,
                 endpoint=endpoint,  # type: ignore[arg-type]  # the drop's own; OpenAI checks it
@@ -111,13 +110,13 @@ class OpenAIBatches:
                 timeout=_timeout(CREATE_SECONDS),
                 **more,
             )
-            return _remote(_read(made.content))
+            return remote_batch(read_answer(made.content))
 
         return self._call(call)
 
     def retrieve(self, batch_id: str) -> RemoteBatch:
         return self._call_twice(
-            lambda client: _remote(_read(client.batches.with_raw_response.retrieve(batch_id).content))
+            lambda client: remote_batch(read_answer(client.batches.with_raw_response.retrieve(batch_id).content))
         )
 
     def newest(self, after: str | None = None) -> Iterator[Sequence[RemoteBatch]]:
@@ -127,11 +126,11 @@ class OpenAIBatches:
             def call(client: Client, start: str | None = start) -> tuple[Sequence[RemoteBatch], bool]:
                 batches = client.batches.with_raw_response
                 got = batches.list(limit=PAGE_BATCHES, after=start) if start else batches.list(limit=PAGE_BATCHES)
-                page = _read(got.content)
+                page = read_answer(got.content)
                 if not isinstance(page.get("data"), list):
                     # Not an empty page: a batch that is not found may be created again.
                     raise OpenAIOutcomeUnknownError("unreadable_answer")
-                return [_remote(batch) for batch in page["data"]], bool(page.get("has_more"))
+                return [remote_batch(batch) for batch in page["data"]], bool(page.get("has_more"))
 
             batches, more = self._call_twice(call)
             yield batches
@@ -149,12 +148,32 @@ class OpenAIBatches:
     def sees(self, file_id: str) -> bool:
         def call(client: Client) -> bool:
             # A proxy may answer with 200, too: only the file's own id is proof.
-            return _id_of(_read(client.files.with_raw_response.retrieve(file_id).content)) == file_id
+            return id_of(read_answer(client.files.with_raw_response.retrieve(file_id).content)) == file_id
 
         try:
             return self._call_twice(call)
         except OpenAINotFoundError:
             return False
+
+    def delete_file(self, file_id: str) -> bool:
+        def call(client: Client) -> bool:
+            client.files.with_raw_response.delete(file_id)
+            return True
+
+        try:
+            return self._call(lambda client: bool(unless_unsupported(lambda: call(client))))
+        except OpenAINotFoundError:
+            return True
+
+    def has_model(self, model: str) -> bool | None:
+        def call(client: Client) -> bool | None:
+            found = client.models.with_raw_response.retrieve(model, timeout=_timeout(MODEL_SECONDS))
+            return True if is_object(found.content) else None
+
+        try:
+            return self._call(lambda client: unless_unsupported(lambda: call(client)))
+        except OpenAINotFoundError as error:
+            return False if error.code == MODEL_NOT_FOUND else None
 
     @contextmanager
     def streaming(self, file_id: str, start: int = 0) -> Iterator[_Download]:
@@ -284,74 +303,12 @@ def _extent(status: int, headers: Mapping[str, str]) -> tuple[int, int | None]:
     return int(found[1]), None if found[2] == "*" else int(found[2])
 
 
+def _lifetime(days: int) -> dict[str, Any]:
+    """Return the member that has OpenAI delete a file this many days after the file was made."""
+    return {"anchor": "created_at", "seconds": days * 86_400}
+
+
 def _timeout(seconds: float) -> httpx2.Timeout:
     import httpx2
 
     return httpx2.Timeout(seconds, connect=CONNECT_SECONDS, write=CALL_SECONDS)
-
-
-def _read(answer: bytes) -> dict[str, Any]:
-    """Return a good answer's members. The SDK's models take 8 ms for a page of a hundred batches, this takes 1 ms."""
-    try:
-        members = msgspec.json.decode(answer)
-    except msgspec.DecodeError:
-        members = None
-    if not isinstance(members, dict):
-        raise OpenAIOutcomeUnknownError("unreadable_answer")
-    return members
-
-
-def _remote(batch: Mapping[str, Any]) -> RemoteBatch:
-    try:
-        counts = batch.get("request_counts") or {}
-        errors = (batch.get("errors") or {}).get("data") or []
-        return RemoteBatch(
-            id=batch["id"],
-            status=_STATUSES.get(batch["status"], OpenAIStatus.UNKNOWN),
-            created_at=int(batch["created_at"]),
-            input_file_id=batch["input_file_id"],
-            metadata=batch.get("metadata") or {},
-            output_file_id=batch.get("output_file_id") or None,
-            error_file_id=batch.get("error_file_id") or None,
-            total=counts.get("total") or 0,
-            completed=counts.get("completed") or 0,
-            failed=counts.get("failed") or 0,
-            errors=[
-                (code_of(error.get("code"), "batch_failed"), str(error.get("message") or ""), _line_of(error))
-                for error in errors
-            ],
-            usage=_usage_of(batch),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise OpenAIOutcomeUnknownError("unreadable_answer") from None
-
-
-def _usage_of(batch: Mapping[str, Any]) -> RemoteUsage | None:
-    """Return the tokens of a batch; None from servers that do not count them, or give zeros in their place."""
-    usage = batch.get("usage")
-    if not isinstance(usage, Mapping):
-        return None
-    read, written = usage.get("input_tokens_details") or {}, usage.get("output_tokens_details") or {}
-    if not isinstance(read, Mapping) or not isinstance(written, Mapping):
-        return None
-    counts: list[Any] = [
-        usage.get("input_tokens"),
-        read.get("cached_tokens") or 0,
-        usage.get("output_tokens"),
-        written.get("reasoning_tokens") or 0,
-    ]
-    if not all(isinstance(count, int) and not isinstance(count, bool) and count >= 0 for count in counts):
-        return None
-    return RemoteUsage(*counts) if any(counts) else None
-
-
-def _line_of(error: Mapping[str, Any]) -> int | None:
-    line = error.get("line")
-    return line if isinstance(line, int) and not isinstance(line, bool) else None
-
-
-def _id_of(members: Mapping[str, Any]) -> str:
-    found = members.get("id")
-    if not isinstance(found, str) or not found:
-        raise OpenAIOutcomeUnknownError("unreadable_answer")
-    return found

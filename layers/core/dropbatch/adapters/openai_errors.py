@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -27,6 +27,8 @@ from dropbatch.domain.errors import (
 if TYPE_CHECKING:
     import openai
 
+
+T = TypeVar("T")
 
 BUSY_SECONDS = 60
 """How long to wait after a 429 that does not say it."""
@@ -63,7 +65,7 @@ def _error_of(error: openai.APIStatusError) -> OpenAIError:
     code = code_of(billing or error.code or error.type, f"http_{status}")
     if status >= 500 or status == 408:
         return OpenAIOutcomeUnknownError(code)
-    if status in (403, 404) and not _is_object(error.response.content):
+    if status in (403, 404) and not is_object(error.response.content):
         # From a proxy: it says nothing about the key, the file or the batch.
         return OpenAIOutcomeUnknownError(code)
     if code in BILLING_CODES:
@@ -80,7 +82,21 @@ def _error_of(error: openai.APIStatusError) -> OpenAIError:
     return OpenAIRequestError(code, status)
 
 
-def _is_object(content: bytes) -> bool:
+def unless_unsupported(call: Callable[[], T]) -> T | None:
+    """Return the result of a call; None if the server has no such call: 405, 501, or a page with 404."""
+    import openai
+
+    try:
+        return call()
+    except openai.APIStatusError as error:
+        is_page = error.status_code == 404 and not is_object(error.response.content)
+        if not is_page and error.status_code not in (405, 501):
+            raise
+        return None
+
+
+def is_object(content: bytes) -> bool:
+    """Return whether an answer is one of the API, and not a page of another server."""
     try:
         return isinstance(msgspec.json.decode(content), dict)
     except msgspec.DecodeError:

@@ -7,13 +7,11 @@ import re
 from datetime import date
 from decimal import Decimal
 from typing import Final
-from urllib.parse import urlsplit
 
 from dropbatch.batch_api.models import base_of
+from dropbatch.batch_api.servers import OPENAI_HOST, host_of
 
-HOST: Final = "api.openai.com"
-
-RESIDENCY_HOSTS: Final = frozenset(f"{region}.{HOST}" for region in ("us", "eu", "ae", "au", "in", "jp"))
+RESIDENCY_HOSTS: Final = frozenset(f"{region}.{OPENAI_HOST}" for region in ("us", "eu", "ae", "au", "in", "jp"))
 """The hosts whose region alone processes the requests."""
 
 RESIDENCY_FACTOR: Final = Decimal("1.1")
@@ -37,13 +35,13 @@ _NO_CACHED_BATCH_PRICE: Final = re.compile(r"gpt-4o|gpt-4\.1|o\d")
 
 def is_openai(base_url: str) -> bool:
     """Return whether OpenAI bills the requests to this address. An emulator on this machine counts as OpenAI."""
-    host = _host(base_url)
-    return not base_url or host == HOST or host in RESIDENCY_HOSTS or host in LOCAL_HOSTS
+    host = host_of(base_url)
+    return not base_url or host == OPENAI_HOST or host in RESIDENCY_HOSTS or host in LOCAL_HOSTS
 
 
 def host_factor(model: str, base_url: str) -> Decimal:
     """Return the factor of the prices of a model's tokens at the host of this address."""
-    if _host(base_url) not in RESIDENCY_HOSTS:
+    if host_of(base_url) not in RESIDENCY_HOSTS:
         return Decimal(1)
     base = base_of(model)
     dated = _SNAPSHOT.search(base)
@@ -59,13 +57,6 @@ def has_cached_batch_price(model: str) -> bool:
 def without_date(model: str) -> str:
     """Return the model that a dated snapshot is one of."""
     return _SNAPSHOT.sub("", model)
-
-
-def _host(base_url: str) -> str:
-    try:
-        return (urlsplit(base_url).hostname or "").lower()
-    except ValueError:
-        return ""
 
 
 def _is_date(text: str) -> bool:

@@ -1,12 +1,12 @@
 """The days on which OpenAI shuts models down, and the notices of them. Checked 2026-11-27.
 
 They are those of OpenAI's page of deprecations (SOURCE) and of its Python SDK, which gives the dates at the names of
-the models. A shutdown is never enforced, only announced: another server may serve the model under the same name, or a
-plan of its own may keep it.
+the models. They are enforced on OpenAI's own hosts only, and announced elsewhere: another server may serve the model
+under the same name.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 from dropbatch.batch_api.models import base_of
@@ -97,6 +97,20 @@ def find_shutdown(model: str) -> Shutdown | None:
     return next(shutdown for prefix, shutdown in _BY_PREFIX.items() if name.startswith(prefix))
 
 
+def shuts_down_before(shutdown: Shutdown, at: int) -> bool:
+    """Return whether a model is gone before this time (in Unix seconds): its day begins at midnight UTC."""
+    return datetime.combine(shutdown.day, time.min, UTC).timestamp() < at
+
+
+def sentence_about(model: str, shutdown: Shutdown, now: int) -> str:
+    """Return a sentence that says when a model was or will be shut down, and what to write in its place."""
+    gone = shuts_down_before(shutdown, now + 1)
+    what = (
+        "OpenAI shut the model {} down on {}" if gone else "OpenAI shuts the model {} down on {}, within a batch's 24 h"
+    )
+    return f"{what.format(model, shutdown.day)}; {_advice(shutdown)}."
+
+
 def notices_about(models: Iterable[str], now: int) -> list[Notice]:
     """Return notices of those models that OpenAI has shut down at this time (in Unix seconds), or soon will."""
     today = datetime.fromtimestamp(now, UTC).date()
@@ -112,11 +126,14 @@ def notices_about(models: Iterable[str], now: int) -> list[Notice]:
     return notices
 
 
-def _notice(model: str, shutdown: Shutdown, *, gone: bool) -> Notice:
+def _advice(shutdown: Shutdown) -> str:
     if shutdown.replacements:
-        advice = f"write {' or '.join(shutdown.replacements)} in its place"
-    else:
-        advice = f"choose another one ({SOURCE})"
+        return f"write {' or '.join(shutdown.replacements)} in its place"
+    return f"choose another one ({SOURCE})"
+
+
+def _notice(model: str, shutdown: Shutdown, *, gone: bool) -> Notice:
+    advice = _advice(shutdown)
     if gone:
         return Notice("model_gone", f"OpenAI shut the model {model} down on {shutdown.day}; {advice}.")
     rest = "and what is not answered by then fails"

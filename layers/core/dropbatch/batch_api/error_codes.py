@@ -25,6 +25,9 @@ class CodeKind(StrEnum):
     LENGTH = "length"  # the row is longer than the model, or a member of the request, takes
 
 
+MODEL_NOT_FOUND = "model_not_found"
+"""The code of OpenAI's answer about a model that does not exist, or that the key's project may not use."""
+
 ERROR_CODES = MappingProxyType(
     {
         "invalid_api_key": CodeKind.KEY,
@@ -40,7 +43,7 @@ ERROR_CODES = MappingProxyType(
         "access_terminated": CodeKind.BILLING,
         "token_limit_exceeded": CodeKind.TOKENS,
         "rate_limit_exceeded": CodeKind.RATE,
-        "model_not_found": CodeKind.MODEL,
+        MODEL_NOT_FOUND: CodeKind.MODEL,
         "model_not_available": CodeKind.MODEL,
         "invalid_model": CodeKind.MODEL,
         "unsupported_model": CodeKind.MODEL,

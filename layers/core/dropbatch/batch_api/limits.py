@@ -24,6 +24,12 @@ COMPLETION_WINDOW: Final = "24h"
 COMPLETION_WINDOW_SECONDS = 24 * 3600
 """The time after which OpenAI ends a batch; it knows no other."""
 
+OPENAI_FILE_DAYS = 7
+"""How many days OpenAI keeps a file that nobody deletes, unless the stack's owner says otherwise."""
+
+MIN_REQUEST_FILE_DAYS = 3
+"""How many days OpenAI keeps a file of requests at least: a batch reads it, and may be open for 50 hours."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -3,6 +3,8 @@
 A file that fits goes onto the disk. If it does not fit the disk or the time, or the disk is full earlier than it said,
 its bytes go into the work bucket, and the next invocation requests only the rest from OpenAI. OpenAI is never asked
 for a file that is whole in the work bucket: it is copied to the disk if it fits, else read in place.
+
+After a failed try the bytes always go into the work bucket first: OpenAI may delete its file before collecting works.
 """
 
 import shutil
@@ -49,12 +51,14 @@ def fetch(
     before are kept.
     """
     progress = files.fetched(batch)
+    failed_before = bool(batch.failed_at or batch.kill_count)
     with ExitStack() as stack:
         sources: list[Source] = []
         try:
             for name, file_id in (("output", output_file_id), ("errors", error_file_id)):
                 if file_id is not None:
-                    source = _fetched(context, BucketFile(context, files, batch, name, file_id, progress), in_time)
+                    kept = BucketFile(context, files, batch, name, file_id, progress)
+                    source = _fetched(context, kept, in_time, must_keep=failed_before)
                     stack.callback(source.close)
                     sources.append(source)
         except (_TimeIsUpError, OpenAIError) as reason:
@@ -78,9 +82,9 @@ class _FileChangedError(Exception):
     """A file is not the one that an earlier part is of."""
 
 
-def _fetched(context: Context, kept: BucketFile, in_time: InTime) -> Source:
+def _fetched(context: Context, kept: BucketFile, in_time: InTime, *, must_keep: bool) -> Source:
     """Return one of the files, whole. Raises _TimeIsUpError if that takes another invocation."""
-    if not kept.is_begun:
+    if not kept.is_begun and not must_keep:
         with ExitStack() as stack:
             disk = DiskFile(context.scratch, _room(context), kept)
             stack.callback(disk.close)

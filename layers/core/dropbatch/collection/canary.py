@@ -24,7 +24,7 @@ def judge_canary(context: Context, job: Job) -> None:
     own = [batch for batch in batches if batch.is_canary]
     if not _have_come_back(own):
         return
-    settle_all(context, own)
+    settle_all(context, job, own)
     spending = context.repository.job_spending(job.id)
     rows = JobRows(context, job)
     answers = read_answers(context, rows, own)

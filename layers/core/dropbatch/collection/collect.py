@@ -50,7 +50,7 @@ def collect(context: Context, work: BatchMessage) -> None:
         batch = _collect_leased(context, job, batch)
     if batch is None or batch.state not in CLOSED:
         return
-    _settle(context, batch)
+    _settle(context, job, batch)
     try:
         if not in_time(context) or not finish_shard(context, JobRows(context, job), batch.shard):
             send_job(context, job)
@@ -72,8 +72,9 @@ def _collect_leased(context: Context, job: Job, batch: Batch) -> Batch | None:
         if taken is None:
             return None
         try:
-            if _collect(context, job, taken):
-                return taken
+            collected = _collect(context, job, taken)
+            if collected is not None:
+                return collected
             continue_later(context, taken)
         except StaleItemError:
             context.observer.info("another process has moved the batch on", **taken.ids)
@@ -91,11 +92,9 @@ def _collect_leased(context: Context, job: Job, batch: Batch) -> Batch | None:
     return None
 
 
-def _settle(context: Context, batch: Batch) -> None:
+def _settle(context: Context, job: Job, batch: Batch) -> None:
     try:
-        closed = context.repository.reload(batch)
-        if closed is not None:
-            settle(context, closed)
+        settle(context, batch, job)
     except Exception:  # noqa: BLE001 - the answers do not wait for the sums; the poll comes back to these
         context.observer.exception("the price of a batch could not be counted yet", **batch.ids)
 
@@ -127,8 +126,10 @@ def _fail(
         hold(context, job, HeldReason.STUCK, code, batch)
 
 
-def _collect(context: Context, job: Job, batch: Batch) -> bool:
-    """Give each row of an ended batch its outcome, or another try; False if time ran out: another invocation continues.
+def _collect(context: Context, job: Job, batch: Batch) -> Batch | None:
+    """Give each row of an ended batch its outcome, or another try; return the batch as it is then.
+
+    Return None if time ran out: another invocation continues.
 
     Raises RetryLaterError while OpenAI may still deliver answers, and StaleItemError if another process was quicker.
     """
@@ -141,7 +142,7 @@ def _collect(context: Context, job: Job, batch: Batch) -> bool:
     batch.results = context.new_token()  # of this try: a process that lost its lease may still write under its own
     fetched = fetch_answers(context, rows.files, shard, batch, remote)
     if fetched is None:
-        return False
+        return None
     answers, gone = fetched
     with answers:
         code = gone or (NEVER_ENDED if batch.assumed_ended else None)
@@ -152,9 +153,9 @@ def _collect(context: Context, job: Job, batch: Batch) -> bool:
         reported = remote.usage
         written = write_results(context, rows, shard, batch, answers, judge, bill, lambda: in_time(context), reported)
     if written is None:
-        return False
+        return None
     _learn(context, job, batch, remote, failure, answers, written)
-    _mark_collected(context, batch, remote, failure, written)
+    collected = _mark_collected(context, batch, remote, failure, written)
     if written.usage_differs:
         context.observer.metric("UsageDifferences", 1)
     context.observer.info(
@@ -162,7 +163,7 @@ def _collect(context: Context, job: Job, batch: Batch) -> bool:
     )
     if job.held_batch == batch.sort_key:
         resume(context, job, HeldReason.STUCK, HeldReason.PERMISSION, HeldReason.ACCOUNT)
-    return True
+    return collected
 
 
 def _shard_of(context: Context, batch: Batch) -> Shard:
@@ -199,12 +200,14 @@ def _learn(
 
 def _mark_collected(
     context: Context, batch: Batch, remote: RemoteBatch, failure: BatchFailure | None, written: ResultTotals
-) -> None:
+) -> Batch:
     """Move a batch on: its results count from now on, and its child asks the rows that get another try."""
     children = [_follow_up(context, batch, written, failure)] if written.again else []
 
     def finish(current: Batch) -> None:
         current.completed, current.failed = remote.completed, remote.failed
+        current.output_file_id = remote.output_file_id or current.output_file_id  # it may have come late
+        current.error_file_id = remote.error_file_id or current.error_file_id
         current.results, current.follow_ups = batch.results, children
         current.usd, current.standard_usd = written.usd, written.standard_usd
         current.unpriced = written.unpriced
@@ -216,7 +219,7 @@ def _mark_collected(
     collected = update_own(context.repository, batch, finish)
     if collected is None:
         raise StaleItemError
-    batch.state = collected.state
+    return collected
 
 
 def _follow_up(context: Context, batch: Batch, written: ResultTotals, failure: BatchFailure | None) -> FollowUp:

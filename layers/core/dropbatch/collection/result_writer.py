@@ -61,7 +61,9 @@ def write_results(
         key = rows.files.results_key(batch) + (f".{context.new_token()}" if former else "")
         _judge_rows(context, key, ResultBuilder(rows, shard, batch, judge, bill, progress), answers, in_time)
         progress.tally.pay(bill.total())
-        progress.written.usd, progress.written.standard_usd = progress.tally.usd, progress.tally.standard_usd
+        progress.written.usd = progress.tally.usd
+        # If it is not known what the same would have cost without batching, nothing counts as saved.
+        progress.written.standard_usd = progress.tally.usd + (progress.tally.saved or 0)
         progress.written.unpriced = progress.tally.unpriced
         progress.written.usage = [progress.tally.tokens[kind] for kind in USAGE_KINDS]
         progress.parts.append(key)

@@ -19,6 +19,7 @@ from dropbatch.formats.file_types import Kind, file_type
 from dropbatch.formats.writing import answers_extension, file_tail
 from dropbatch.intake.carry_over import KEPT, recipe_of
 from dropbatch.jobs.end_job import end
+from dropbatch.jobs.spending import settle_all
 from dropbatch.ports import BYTES, HTML, Piece
 from dropbatch.reporting import event_members, report_page, result_files
 from dropbatch.reporting.costs import cost_before
@@ -58,6 +59,7 @@ def assemble(context: Context, job: Job) -> bool:
     files = JobFiles(context.objects, context.buckets.work, job.id)
     decision = decision_of(context, job.id)
     if decision is None:
+        settle_all(context, job, context.repository.batches(job.id))  # the message names what the month has spent
         ended, samples = _make_results(context, job, files) or (None, [])
         if ended is None:
             return False

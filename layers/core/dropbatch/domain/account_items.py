@@ -1,4 +1,4 @@
-"""Quotas of the account at OpenAI: the token limit of a model as far as it is known, and the count of batches."""
+"""Facts about the account at OpenAI: its quotas as far as they are known, its count of batches, and its models."""
 
 from dataclasses import dataclass
 
@@ -30,3 +30,16 @@ class CreateCount(Item):
 
     hour: int = 0
     count: int = 0
+
+
+ANY_MODEL = "*"
+"""In place of a model's name: the server does not say which models it has. No model has this name."""
+
+
+@dataclass(slots=True)
+class KnownModel(Item):
+    """A model that the server at `host` had when it was last asked; ANY_MODEL if the server cannot be asked."""
+
+    host: str
+    model: str
+    seen_at: int = 0

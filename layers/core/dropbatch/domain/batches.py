@@ -64,6 +64,7 @@ class Batch(WorkItem):
     first_not_found_at: int | None = None  # when a complete search for the batch first found nothing
     search_after: str | None = None  # the batch of OpenAI's list after which an interrupted search continues
     openai_id: str | None = None
+    doubles: list[str] = field(default_factory=list)  # other batches at OpenAI with its key, which were cancelled
     openai_status: OpenAIStatus | None = None
     submitted_at: int | None = None
     last_retrieved_at: int | None = None  # when it was last retrieved, so that slow batches take turns

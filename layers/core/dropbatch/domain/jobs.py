@@ -36,6 +36,20 @@ class Limited:
 
 
 @dataclass(slots=True)
+class RemoteFiles:
+    """The progress of the deletion of an ended job's files at OpenAI: shard by shard, and batch by batch.
+
+    Batches are named by their `sort_key`.
+    """
+
+    shard: int = 0  # the shard that is next
+    after: str = ""  # the last batch of it that was reached
+    failed: list[str] = field(default_factory=list)  # batches that were reached, and whose files are not all deleted
+    failures: int = 0  # how often in a row a call failed
+    not_before: int = 0
+
+
+@dataclass(slots=True)
 class Canary:
     """The condition of a job's canary: its first rows are sent alone, and the others only if these are good enough."""
 
@@ -103,6 +117,7 @@ class Job(OutboxItem):
     status_digest: str | None = None  # hash of the content of the last status.json
     keeps_work: bool = False  # its files in the work bucket are kept after its end, for a `.retry`
     is_clean: bool = False  # its files are deleted, except those that are kept
+    remote_files: RemoteFiles | None = None  # set at its end, while it may have files at OpenAI
 
     def move(self, state: JobState) -> None:
         self.state = checked_transition(self.state, state)

@@ -39,6 +39,7 @@ CURED_BY_READING = frozenset(
 CURED_BY_RECIPE = CURED_BY_READING | frozenset(
     {"no_recipe", "undefined_name", "column_exists", "placeholder", "line_too_long", "too_many_inputs"}
     | {"empty_prompt", "empty_model", "invalid_model", "template_failed", "template_too_large", "template_too_slow"}
+    | {"model_gone", "model_not_found"}
 )
 """The codes of problems of a file that a key of its recipe may cure: its prompt, `encoding`, `bad_rows` or another."""
 

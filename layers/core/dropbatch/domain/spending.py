@@ -6,6 +6,7 @@ is killed.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import ROUND_UP, Decimal
 from enum import Enum
 
@@ -13,6 +14,11 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.items import Item
 
 NOTHING = Decimal(0)
+
+
+def month_of(now: int) -> str:
+    """Return the month of a time, in UTC: `2026-11`."""
+    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -43,7 +43,11 @@ def connect(
         topics=SnsTopics(
             clients.later("sns"), settings.notifications_topic_arn, settings.events_topic_arn, settings.alarms_topic_arn
         ),
-        openai=OpenAIBatches(KeySecret(clients.secrets(), settings.openai_secret_arn), settings.openai_base_url),
+        openai=OpenAIBatches(
+            KeySecret(clients.secrets(), settings.openai_secret_arn),
+            settings.openai_base_url,
+            file_days=settings.openai_file_days,
+        ),
         observer=observer,
         buckets=Buckets(settings.inbox_bucket, settings.results_bucket, settings.work_bucket),
         clock=clock,
@@ -56,6 +60,7 @@ def connect(
         max_month_usd=settings.max_monthly_cost or None,
         limits=Limits(line_bytes=settings.max_line_megabytes << 20, drop_bytes=settings.max_drop_gigabytes * 10**9),
         token_limits=settings.token_limits,
+        openai_file_days=settings.openai_file_days,
         region=settings.aws_region,
         openai_base_url=settings.openai_base_url,
         secret_name=settings.openai_secret_arn,

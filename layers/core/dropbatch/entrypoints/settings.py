@@ -33,6 +33,7 @@ class Settings:
     alarms_topic_arn: str
     openai_secret_arn: str
     openai_base_url: str
+    openai_file_days: int
     absence_confirmation_seconds: int
     recipe_wait_seconds: int
     max_job_cost: Decimal  # US dollars; 0: no limit

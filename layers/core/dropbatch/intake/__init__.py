@@ -1,4 +1,4 @@
 """Intake of the inbox's objects: a drop becomes a job, a recipe is checked, a marker acts.
 
-Never: a call to OpenAI, or a change to what a user dropped.
+Never: a batch at OpenAI, or a change to what a user dropped.
 """

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import Job
+from dropbatch.domain.spending import month_of
 from dropbatch.domain.states import HeldReason
 from dropbatch.formats.file_types import file_type
 from dropbatch.intake.sharding import ShardPlan
-from dropbatch.jobs.spending import job_limit, month_of
+from dropbatch.jobs.spending import job_limit
 from dropbatch.storage.context import Context
 
 MAX_UNPACKED_FACTOR = 50

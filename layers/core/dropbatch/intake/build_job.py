@@ -8,6 +8,7 @@ from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.states import JobState
 from dropbatch.intake.approval import is_bomb
 from dropbatch.intake.canary import mark_canary
+from dropbatch.intake.model_check import check_models
 from dropbatch.intake.quoting import quote_batches
 from dropbatch.intake.retry_job import prepare_retry
 from dropbatch.intake.sharding import batches_of
@@ -34,6 +35,11 @@ def build_job(context: Context, job: Job, files: JobFiles) -> None:
     valid = validate(context, job, files, partial(_hand_over, context, job))
     if valid is None:
         return
+    models: dict[str, int] = {}
+    groups = [group for _, _, group in batches_of(valid.plans)]
+    for group in groups:
+        models.setdefault(group.model, group.first_line)
+    check_models(context, models, valid.compiled, batches=len(groups))
     recipe = valid.recipe.sha256 if valid.recipe else "raw"
     digest = digest_of(job.drop.bucket, job.drop.key, valid.content, recipe)
     is_claimed, answered_by = _claim(context, job, digest)
@@ -54,6 +60,8 @@ def _build_retry(context: Context, job: Job, files: JobFiles) -> None:
         return
     ready = prepare_retry(context, job, files, digest, partial(_hand_over, context, job))
     if ready is not None:
+        models = dict.fromkeys((batch.model for batch in ready.batches), 0)
+        check_models(context, models, ready.compiled, batches=len(ready.batches))
         start_job(context, job, ready)
 
 

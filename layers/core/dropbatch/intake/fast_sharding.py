@@ -41,7 +41,7 @@ class ChunkSharder(Sharder):
                 place, group = self._group(requests.endpoint, requests.model)
                 end, rows = start + 1, 1
             tokens = [(size - each.unread_bytes) // BYTES_PER_TOKEN for size in sizes[start:end]]
-            self._new_group(place, group).add(
+            self._new_group(place, group, chunk.lines[start]).add(
                 rows, sum(line_sizes[start:end]), rows * each.embedding_inputs, rows * each.output_bytes, sum(tokens)
             )
             requests.add_expected(group.expected, range(start, end), tokens)

@@ -48,6 +48,7 @@ class Group:
     embedding_inputs: int = 0
     output_bytes: int = 0
     tokens: int = 0
+    first_line: int = 0  # where the first of them starts in the drop; 0 if an earlier release wrote the sums
     is_canary: bool = False
     expected: ExpectedTokens = field(default_factory=ExpectedTokens)
 
@@ -132,7 +133,7 @@ class Sharder:
             self._index.add_skipped(len(raw), code)
         else:
             tokens = request.estimated_input_tokens
-            self._new_group(place, group).add(1, size, inputs, output_bytes, tokens)
+            self._new_group(place, group, line).add(1, size, inputs, output_bytes, tokens)
             group.expected.add(request.expected_tokens, tokens)
             self._index.add(len(raw), place, tokens, inputs, is_list=request.asks_for_list)
         self._write([raw])
@@ -144,8 +145,9 @@ class Sharder:
             return len(self._groups), Group(endpoint, model)
         return place, self.plans[-1].groups[place]
 
-    def _new_group(self, place: int, group: Group) -> Group:
+    def _new_group(self, place: int, group: Group, line: int) -> Group:
         if place == len(self._groups):
+            group.first_line = line
             self._groups[group.endpoint, group.model] = place
             self.plans[-1].groups.append(group)
         return group

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dropbatch.domain.deadlines import RETENTION_SECONDS
-from dropbatch.domain.jobs import Job
+from dropbatch.domain.jobs import Job, RemoteFiles
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.jobs import outbox
@@ -40,6 +40,8 @@ def end(context: Context, job: Job, decision: Mapping[str, Any], derived: outbox
             current.move(JobState.ASSEMBLING)
         current.end_hold(context.now())
         current.keeps_work = decision["can_be_retried"]
+        if derived is None and decision["rows"]:  # the results are joined; if not, OpenAI's files are the last resort
+            current.remote_files = RemoteFiles()
         outbox.post(context, current, notice)
         current.move(JobState(decision["status"]))
         return True

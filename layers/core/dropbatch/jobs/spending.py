@@ -6,23 +6,17 @@ in the index of open batches, so that the poll settles it if the process that cl
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.jobs import Job
-from dropbatch.domain.spending import NOTHING, Fit, JobSpending, MonthSpending, MonthTotal, Standing, fit
+from dropbatch.domain.spending import NOTHING, Fit, JobSpending, MonthSpending, MonthTotal, Standing, fit, month_of
 from dropbatch.domain.states import CLOSED, HeldReason, JobState
 from dropbatch.storage.context import Context
 
 APPROVED_FACTOR = Decimal("1.2")
 """How much dearer a job may become than the amount that was approved."""
-
-
-def month_of(now: int) -> str:
-    """Return the month of a time, in UTC: `2026-11`."""
-    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m")
 
 
 def job_limit(context: Context, job: Job) -> Decimal | None:
@@ -104,11 +98,11 @@ def release(context: Context, batch: Batch) -> None:
             _check_unmoved(context, batch)
 
 
-def settle(context: Context, batch: Batch) -> None:
+def settle(context: Context, batch: Batch, job: Job | None = None) -> None:
     """Count what a closed batch has cost, once, among what its job, its month and the month's totals have spent."""
     current: Batch | None = batch
     while current is not None and current.owes_settlement:
-        job = context.repository.job(current.job_id)
+        job = job or context.repository.job(current.job_id)
         name = current.reserved_month or month_of(context.now())
         month, spending = context.repository.month_spending(name), context.repository.job_spending(current.job_id)
         reserved, paid = current.reserved_usd or NOTHING, current.paid
@@ -134,10 +128,10 @@ def settle(context: Context, batch: Batch) -> None:
             context.observer.metric("SavedUSD", float(standard - paid))
 
 
-def settle_all(context: Context, batches: Sequence[Batch]) -> None:
-    """Settle the closed batches among these."""
+def settle_all(context: Context, job: Job, batches: Sequence[Batch]) -> None:
+    """Settle the closed batches among these, which are the job's."""
     for batch in batches:
-        settle(context, batch)
+        settle(context, batch, job)
 
 
 def standing(context: Context, job: Job) -> Standing:

@@ -116,13 +116,18 @@ class Prices:
 
 
 def tokens_by_kind(usage: Usage) -> dict[str, int]:
-    """Return a request's tokens by the kinds that have prices, each token once."""
+    """Return a request's tokens by the kinds that have prices, each token once.
+
+    Cached tokens of which the usage does not say the medium count as text, as far as there is any, then as pictures.
+    """
     media = usage.media or Media()
-    audio, image = min(media.input_audio, usage.input_tokens), media.input_image
-    image = min(image, usage.input_tokens - audio)
+    audio = min(media.input_audio, usage.input_tokens)
+    image = min(media.input_image, usage.input_tokens - audio)
     text = usage.input_tokens - audio - image
     cached_audio, cached_image = min(media.cached_audio, audio), min(media.cached_image, image)
-    cached = min(max(0, usage.cached_tokens - cached_audio - cached_image), text)
+    of_text = max(0, usage.cached_tokens - cached_audio - cached_image)
+    cached = min(of_text, text)
+    cached_image += min(of_text - cached, image - cached_image)
     cache_write = min(usage.cache_write_tokens, text - cached)
     output_audio = min(media.output_audio, usage.output_tokens)
     output_image = min(media.output_image, usage.output_tokens - output_audio)

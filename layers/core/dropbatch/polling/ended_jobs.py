@@ -12,6 +12,8 @@ def finish_ended(context: Context, snapshot: Snapshot, just_sent: set[str]) -> N
     for job in snapshot.ended_jobs:
         if not has_time(context):
             return
+        if job.is_clean and not job.outbox:
+            continue  # only its files at OpenAI are left to delete
         if job.notify_after > context.now():
             continue  # the process that ended it is about to, or something failed a moment ago
         if job.digest_entries and not job.due_entries and job.id not in just_sent:

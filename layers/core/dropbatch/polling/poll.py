@@ -28,6 +28,7 @@ from dropbatch.polling.ended_jobs import finish_ended
 from dropbatch.polling.held_jobs import HeldJobs, remind_operators
 from dropbatch.polling.overdue_jobs import cancel_batches, enforce_deadlines
 from dropbatch.polling.pending_objects import move_pending
+from dropbatch.polling.remote_files import delete_remote_files
 from dropbatch.polling.resend import Messages, take_dead_letters
 from dropbatch.polling.snapshot import Snapshot
 from dropbatch.polling.sweep import sweep
@@ -86,6 +87,7 @@ class _Tick:
             ("reminders", 0.4, lambda context: remind_operators(context, self._open.jobs.values())),
             ("ended jobs", 0.3, lambda context: finish_ended(context, self._open, self._sent_digests)),
             ("status files", 0.5, self._write_statuses),
+            ("files at OpenAI", 0.1, lambda context: delete_remote_files(context, self._open.ended_jobs)),
             ("dead letters", 0.5, take_dead_letters),
             ("sweep", 1.0, sweep),
         ):

@@ -16,6 +16,7 @@ from dropbatch.domain.outcomes import Outcome
 from dropbatch.ports import Notification
 from dropbatch.reporting.advice import Cure, cures, remedy
 from dropbatch.reporting.event_members import SCHEMA_VERSION
+from dropbatch.reporting.month_lines import month_line
 from dropbatch.reporting.phrases import (
     about,
     as_text,
@@ -128,6 +129,8 @@ def digest(context: Context, parts: Sequence[Part], notices: Mapping[str, Notifi
     top = _common(folders)
     where = f"of {top}" if top != "/" else "of the inbox"
     verdict, opening, closing = _worded(event, f"{_files(parts)} {where}", parts)
+    if event == "ended":
+        opening.append(month_line(context, context.now()))
     text = [*opening, *_why(event, parts, notices), *_steps(parts, notices), "Files:"]
     text += [f"- {_short(part.job, top)}: {part.entry.verdict}" for part in parts[:MAX_NAMED]]
     if len(parts) > MAX_NAMED:

@@ -12,6 +12,7 @@ from dropbatch.reporting.advice import Cure, cures
 from dropbatch.reporting.costs import cost_given_up, receipt_lines
 from dropbatch.reporting.event_members import GAVE_UP_REASONS, Ended, end_members, end_times, is_older, results_prefix
 from dropbatch.reporting.mirror_lines import mirror_lines
+from dropbatch.reporting.month_lines import month_line, month_members
 from dropbatch.reporting.notifications import notification_of, skipped_lines
 from dropbatch.reporting.phrases import (
     about,
@@ -76,6 +77,7 @@ def ended(context: Context, end: Ended) -> Notification:
     text += comparison_lines(end.compared)
     text += receipt_lines(tally, job, end.before)
     text += quoted_sentence(job.quote, tally.paid)
+    text.append(month_line(context, end.ended_at))
     text += limited_lines(job, tally)
     dropped, done_at = (local_time(seconds, context.zone) for seconds in (job.drop.modified, end.ended_at))
     text.append(f"Dropped {dropped}; done {done_at}.")
@@ -92,7 +94,9 @@ def ended(context: Context, end: Ended) -> Notification:
     text += mirror_lines(context, end)
     text.append(f"In the console: {console_link(context.region, bucket, prefix)}")
     text += _next_steps(context, end)
-    return notification_of(context, job, "ended", str(end.status), verdict, text, end_members(end))
+    members = end_members(end)
+    members["cost"]["month"] = month_members(context, end.ended_at)
+    return notification_of(context, job, "ended", str(end.status), verdict, text, members)
 
 
 def _next_steps(context: Context, end: Ended) -> list[str]:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from dropbatch.batch_api.deprecations import notices_about
+from dropbatch.batch_api.servers import is_openai_host
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.items import MAX_STARTS
 from dropbatch.domain.jobs import Job
@@ -28,6 +29,7 @@ from dropbatch.reporting.phrases import (
     MAX_PROBLEMS,
     about,
     as_text,
+    counted,
     dollars,
     marker_command,
     notice_lines,
@@ -200,15 +202,18 @@ FOR_OPERATORS = {
 
 def _for_operators(context: Context, job: Job, cause: _Cause, reason: HeldReason) -> Notification:
     """Return the notification of a hold that its owner cannot end, with a letter to the operators, who can."""
+    kept = _kept_for(context, reason)
     text = [
         f"{job.drop.name} waits for the stack's administrators, who were notified: {cause.why}.",
         cause.then,
+        *kept,
         f"To end it with what it has: {marker_command(job.drop, 'cancel')}",
     ]
     steps = [step.format(secret=shlex.quote(context.secret_name)) for step in cause.steps]
     letter = [
         cause.problem,
         *steps,
+        *kept,
         f"The first job that waits is {job.id}, of s3://{job.drop.bucket}/{job.drop.key}; others may wait, too.",
         "While the problem lasts, you are notified of it once a day, however many jobs wait.",
     ]
@@ -216,3 +221,11 @@ def _for_operators(context: Context, job: Job, cause: _Cause, reason: HeldReason
     detail = {"held_reason": str(reason), "notices": []}
     what = "waits for its administrators"
     return notification_of(context, job, "held", "held", what, text, detail, operators)
+
+
+def _kept_for(context: Context, reason: HeldReason) -> list[str]:
+    """Say how long answers can wait at OpenAI. If a step is stuck, Dropbatch keeps a copy of them."""
+    if reason is HeldReason.STUCK or not is_openai_host(context.openai_host):
+        return []
+    days = counted(context.openai_file_days, "day")
+    return [f"OpenAI keeps the answers of a batch for {days} after its end: those not collected by then are lost."]

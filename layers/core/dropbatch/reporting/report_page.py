@@ -166,16 +166,18 @@ _ENDED = """{% extends "base" %}
 <h2>Cost by model</h2>
 <table class="wide">
   <tr class="head"><th>model</th><th class="n">requests</th><th class="n">input tokens</th>
-    <th class="n">output tokens</th><th class="n">paid</th></tr>
+    <th class="n">output tokens</th><th class="n">US dollars</th></tr>
   {% for line in models %}
   <tr><td class="text" data-label="model">{{ line.model }}</td>
     <td class="n" data-label="requests">{{ "{:,}".format(line.requests) }}</td>
     <td class="n" data-label="input tokens">{{ "{:,}".format(line.tokens.get("input", 0)) }}</td>
     <td class="n" data-label="output tokens">{{ "{:,}".format(line.tokens.get("output", 0)) }}</td>
-    <td class="n" data-label="paid">{{ "not known" if line.paid is none else exact(line.paid) }}</td></tr>
+    <td class="n" data-label="US dollars">
+      {{- "not known" if line.paid is none else exact(line.paid) }}</td></tr>
   {% endfor %}
   {% if models | length > 1 and paid is not none %}
-  <tr><th>all</th><td></td><td></td><td></td><td class="n" data-label="paid">{{ exact(paid) }}</td></tr>{% endif %}
+  <tr><th>all</th><td></td><td></td><td></td>
+    <td class="n" data-label="US dollars">{{ exact(paid) }}</td></tr>{% endif %}
 </table>{% endif %}
 {% for line in cost_lines %}
 <p class="soft">{{ line }}</p>{% endfor %}
@@ -272,7 +274,7 @@ def page(context: Context, end: Ended, samples: Sequence[Mapping[str, object]], 
         synchronous=standard,
         saved=saved,
         is_saved=tally.saved is None or tally.saved >= 0,
-        exact="${:,.5f}".format,
+        exact="{:,.5f}".format,
         models=lines,
         cost_lines=cost_remarks(tally, job, lines, end.before),
         unpriced=tally.unpriced,

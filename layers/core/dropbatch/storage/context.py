@@ -7,7 +7,8 @@ from datetime import UTC, tzinfo
 from decimal import Decimal
 from pathlib import Path
 
-from dropbatch.batch_api.limits import Limits
+from dropbatch.batch_api.limits import OPENAI_FILE_DAYS, Limits
+from dropbatch.batch_api.servers import OPENAI_HOST, host_of
 from dropbatch.ports import DeadLetters, Objects, Observer, OpenAI, Queue, Table, Topics
 from dropbatch.storage.repository import Repository
 
@@ -50,6 +51,7 @@ class Context:
     max_month_usd: Decimal | None = None  # the same for all jobs of a month, in UTC, together
     limits: Limits = field(default_factory=Limits)
     token_limits: Mapping[str, int] = field(default_factory=dict)  # enqueued tokens by model, set by the stack's owner
+    openai_file_days: int = OPENAI_FILE_DAYS
     region: str = "us-east-1"
     openai_base_url: str = ""  # the address of the server that answers; empty: OpenAI's own
     secret_name: str = ""  # the secret of the API key, for the sentence that says where to store a key
@@ -58,6 +60,11 @@ class Context:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "repository", Repository(self.table))
+
+    @property
+    def openai_host(self) -> str:
+        """The host of the server that answers."""
+        return host_of(self.openai_base_url) or OPENAI_HOST
 
     def now(self) -> int:
         return int(self.clock())

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from dropbatch.domain.account_items import CreateCount, ModelLimit
+from dropbatch.domain.account_items import CreateCount, KnownModel, ModelLimit
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.inbox import KnownRecipe, Pending, WaitingFile
 from dropbatch.domain.items import Item
@@ -99,6 +99,7 @@ KEYS: Mapping[type[Item], Callable[[Any], Key]] = {
     Claim: lambda claim: claim_key(claim.digest),
     Alert: lambda alert: Key(f"alert#{alert.reason}", "alert"),
     ModelLimit: lambda limit: Key(f"limit#{limit.model}", "limit"),
+    KnownModel: lambda known: Key(f"model#{known.host}#{known.model}", "model"),
     JobSpending: lambda spending: job_spending_key(spending.job_id),
     MonthSpending: lambda spending: month_key(spending.month),
     MonthTotal: lambda total: month_total_key(total.month, total.kind, total.name),

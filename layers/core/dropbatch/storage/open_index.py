@@ -15,7 +15,7 @@ def index_of(item: Item) -> tuple[str, str] | None:
     match item:
         case Job(state=state) if state not in ENDED_JOBS:
             partition = OPEN_JOBS
-        case Job() if item.outbox or not item.is_clean:
+        case Job() if item.outbox or not item.is_clean or item.remote_files is not None:
             partition = OUTBOXES
         case Batch(state=state) if state not in CLOSED or item.owes_settlement:
             partition = OPEN_BATCHES

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from dropbatch.domain.account_items import CreateCount, ModelLimit
+from dropbatch.domain.account_items import CreateCount, KnownModel, ModelLimit
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import DropbatchError, StaleItemError
 from dropbatch.domain.inbox import KnownRecipe, Pending, WaitingFile
@@ -24,7 +24,7 @@ from dropbatch.storage.item_versions import upgraded
 
 T = TypeVar(
     "T", Job, Shard, Batch, LatestJob, Claim, ModelLimit, CreateCount, SweepCursor, Pending, Poller, Mirror, Alert,
-    WaitingFile, KnownRecipe, JobSpending, MonthSpending, MonthTotal, UsageHistory,
+    WaitingFile, KnownRecipe, KnownModel, JobSpending, MonthSpending, MonthTotal, UsageHistory,
 )  # fmt: skip  # a list of names reads best as lines of text
 
 
@@ -63,6 +63,10 @@ class Repository:
     def limit(self, model: str) -> ModelLimit:
         """Return what is known of a model's limit; a new item if nothing is yet."""
         return self._get_or(ModelLimit(model=model))
+
+    def known_model(self, host: str, model: str) -> KnownModel:
+        """Return what is known of a model of the server at `host`; a new item if nothing is yet."""
+        return self._get_or(KnownModel(host=host, model=model))
 
     def job_spending(self, job_id: str) -> JobSpending:
         """Return the spending of a job; a new item if it has not spent anything yet."""

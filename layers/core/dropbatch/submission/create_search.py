@@ -97,4 +97,12 @@ def cancel_double(context: Context, batch: Batch, other: RemoteBatch) -> None:
         )
         return
     context.observer.warning("a second batch exists for a key; it is cancelled", openai_id=other.id, **batch.ids)
+
+    def note(current: Batch) -> bool:
+        if other.id in current.doubles:
+            return False
+        current.doubles = [*current.doubles, other.id]
+        return True
+
+    context.repository.update(batch, note)  # its files are deleted with the job's
     context.openai.cancel(other.id)
