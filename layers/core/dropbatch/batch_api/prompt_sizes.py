@@ -75,8 +75,13 @@ class PromptSize:
         kind = part.type
         if part.role is not None or kind == "message":
             self.messages += 1
-            self.read(bytes(part.content))
-            self._read_call(part)
+            content = bytes(part.content)
+            if content[:1] == b'"':
+                self.bytes += len(content) - 2
+            else:
+                self.read(content)
+            if part.tool_calls is not ABSENT:
+                self._read_call(part)
         elif isinstance(kind, str) and kind.endswith("text"):
             self.read(bytes(part.text))
         elif kind in ("image_url", "input_image"):
