@@ -93,7 +93,7 @@ def test_an_approve_in_capitals_is_none_because_a_bucket_policy_could_not_forbid
 
 @pytest.mark.parametrize("seconds", [0, 30])
 def test_an_approve_that_is_older_than_its_question_has_no_effect(fake: FakeContext, seconds: int) -> None:
-    """Whoever made it has not seen the price."""
+    """Its owner has not seen the price."""
     version = fake.objects.drop("a.csv", rows(12))
     event = IntakeMessage(INBOX, "a.csv", version, event_at=int(fake.clock())).to_json()
     drop(fake, "a.csv.approve", b"")

@@ -113,7 +113,7 @@ def test_the_results_are_those_of_asking_each_row(texts: list[str], key: str, re
                 assert run(fake)
             bodies = [
                 json.dumps(json.loads(line)["body"])
-                for file in fake.openai.files.values()
+                for file in fake.openai.contents.values()
                 for line in file.splitlines()
                 if b'"method"' in line
             ]
@@ -133,7 +133,7 @@ def fake(tmp_path: Path) -> FakeContext:
 
 def asked(fake: FakeContext) -> list[list[str]]:
     """Return the texts of the requests of each batch."""
-    files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
+    files = [fake.openai.contents[batch.input_file_id] for batch in fake.openai.batches.values()]
     return [[text_of(json.loads(line)) for line in file.splitlines()] for file in files]
 
 

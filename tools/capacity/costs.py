@@ -98,6 +98,10 @@ DAYS = {"1,000": (1, 1_000), "1 million": (10, 100_000), "100 million": (100, 1_
 """For each number of rows a day: the number of drops, and the rows of each."""
 
 Figures = Mapping[str, float]
+UNITS = {"table.write_all": 9}
+"""For how many calls some count. A transaction has three items when a batch reserves its price, and six when that is
+settled, and DynamoDB bills each of them twice."""
+
 COUNTED = {
     "s3_writes": ("objects.put", "objects.put_new", "objects.writing", "objects.join"),
     "s3_reads": ("objects.blocks", "objects.head"),
@@ -118,7 +122,7 @@ def count() -> dict[str, float]:
     one, eleven, idle = _calls(1), _calls(11), _calls(0)
     figures = {}
     for name, members in COUNTED.items():
-        first, all_of_them = (sum(calls[member] for member in members) for calls in (one, eleven))
+        first, all_of_them = (sum(UNITS.get(each, 1) * calls[each] for each in members) for calls in (one, eleven))
         figures[f"{name}_a_shard"] = (all_of_them - first) / 10
         figures[f"{name}_a_drop"] = first - figures[f"{name}_a_shard"]
         figures[f"{name}_a_poll"] = float(sum(idle[member] for member in members))

@@ -67,7 +67,7 @@ def test_an_explicit_breakpoint_ends_the_beginning() -> None:
     cache = PromptCache()
 
     def marked(text: str) -> tuple[str, dict[str, Any]]:
-        block = {"type": "text", "text": LONG, "prompt_cache_breakpoint": {"type": "ephemeral"}}
+        block = {"type": "text", "text": LONG, "prompt_cache_breakpoint": {"mode": "explicit"}}
         messages = [{"role": "system", "content": [block]}, {"role": "user", "content": text}]
         body = {"model": "gpt-6-luna", "messages": messages, "prompt_cache_options": {"mode": "explicit"}}
         return CHAT, body

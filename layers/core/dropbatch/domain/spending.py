@@ -38,7 +38,7 @@ class Spending(Item):
 
 
 class Fit(Enum):
-    """How the price of a batch fits a limit."""
+    """The relation of a batch's price to a limit."""
 
     FITS = "fits"
     WAITS = "waits"  # other batches are at OpenAI: it may fit once they have cost less than they might
@@ -97,7 +97,7 @@ class MonthSpending(Spending):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a job stands to its limits, in US dollars. A limit is None if nobody has set one."""
+    """The spending of a job beside its limits, in US dollars. A limit is None if nobody has set one."""
 
     spent: Decimal  # by the job so far
     likely: Decimal | None  # what all of it likely costs in the end; None if no price is known

@@ -135,7 +135,7 @@ def settle_all(context: Context, job: Job, batches: Sequence[Batch]) -> None:
 
 
 def standing(context: Context, job: Job) -> Standing:
-    """Return how a job stands to its limits: before its first batch, as it is quoted, and later as it has come."""
+    """Return the spending of a job beside its limits: before its first batch as it is quoted, later as it has come."""
     spending = context.repository.job_spending(job.id)
     if job.state is JobState.BUILDING:
         likely = job.quote.price.likely if job.quote is not None and job.quote.price is not None else None
