@@ -65,7 +65,7 @@ class RequestDigests:
     def add_all(self, contents: Sequence[bytes], first_row: int) -> Sequence[int] | None:
         """Do the same for rows that follow one another. Return None in place of nothing but zeros."""
         count = len(contents)
-        whole = b"".join(map(self._digest, contents))
+        whole = self._hashed(contents)
         hashes = memoryview(whole).cast("I")[:: _SHA_BYTES // _HASH_BYTES].tolist()
         digests = bytearray(_DIGEST_BYTES * count)
         for byte in range(_DIGEST_BYTES):
@@ -84,10 +84,14 @@ class RequestDigests:
             self._insert_all(newest, hashes, digests, first_row, found)
         return found if any(found) else None
 
-    def _digest(self, content: bytes) -> bytes:
-        hashed = self._keyed.copy()
-        hashed.update(content)
-        return hashed.digest()
+    def _hashed(self, contents: Sequence[bytes]) -> bytes:
+        """Return the whole digests of contents, one after another."""
+        copy, found = self._keyed.copy, []
+        for content in contents:
+            hashed = copy()
+            hashed.update(content)
+            found.append(hashed.digest())
+        return b"".join(found)
 
     def _keep(self, digests: bytearray, first_row: int) -> None:
         """Append the digests of rows. Rows without a request have nulls."""
