@@ -10,6 +10,7 @@ import pytest
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.states import BatchState, HeldReason, JobState, OpenAIStatus
+from dropbatch.reporting.phrases import about
 from tests.driving import (
     RECIPE,
     batches,
@@ -172,6 +173,9 @@ def test_a_canary_that_is_dearer_than_quoted_at_most_holds_the_others(fake: Fake
     run(fake, ticks=20)
     assert only_job(fake).held_reason is HeldReason.CANARY
     assert "more for a row than was quoted at most" in published(fake, "held")[-1].text
+    asked = only_job(fake).asked_usd
+    assert asked is not None
+    assert f"All rows will likely cost {about(asked)}." in published(fake, "held")[-1].text, "the price to approve"
 
 
 def test_a_canary_whose_own_price_is_over_its_limit_is_not_sent(fake: FakeContext) -> None:

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dropbatch.batch_api.endpoints import ENDPOINTS, endpoint_at
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import BatchState
-from dropbatch.reporting.phrases import about, batches_counted, counted, dollars, money, read_dollars, shown
+from dropbatch.reporting.phrases import (
+    about,
+    batches_counted,
+    counted,
+    dollars,
+    dollars_or_null,
+    money,
+    read_dollars,
+    shown,
+)
 from dropbatch.storage.context import Context
 
 if TYPE_CHECKING:  # tallies know of recipes, which a poll does not load
@@ -52,8 +61,8 @@ class ModelLine(NamedTuple):
             "model": self.model,
             "requests": self.requests,
             "tokens": dict(self.tokens),
-            "paid": _number(self.paid),
-            "synchronous": _number(self.standard),
+            "paid": dollars_or_null(self.paid),
+            "synchronous": dollars_or_null(self.standard),
             "unpriced_requests": self.unpriced,
             "prices": self.source or None,
             "notes": list(self.notes),
@@ -262,9 +271,9 @@ def cost_members(
     sums = _sums(tally, lines)
     members = {
         "currency": "USD",
-        "paid": _number(sums.paid),
-        "synchronous": _number(sums.standard),
-        "saved": _number(sums.saved),
+        "paid": dollars_or_null(sums.paid),
+        "synchronous": dollars_or_null(sums.standard),
+        "saved": dollars_or_null(sums.saved),
         "fees": dollars(tally.fees_usd),
         "unpriced_requests": tally.unpriced,
         "uncollected_requests": tally.unread,
@@ -301,7 +310,7 @@ def cost_before(decision: Mapping[str, Any] | None) -> dict[str, Any]:
     tokens.update(chain.get("tokens", {}))
     return {
         "jobs": 1 + chain.get("jobs", 0),
-        **{name: _number(_added(known, read_dollars(chain.get(name)))) for name, known in own.items()},
+        **{name: dollars_or_null(_added(known, read_dollars(chain.get(name)))) for name, known in own.items()},
         **{name: cost.get(name, 0) + chain.get(name, 0) for name in _UNKNOWN},
         "tokens": dict(+tokens),
     }
@@ -332,7 +341,3 @@ def cost_given_up(context: Context, job: Job) -> dict[str, Any]:
 
 def _added(one: Decimal | None, other: Decimal | None) -> Decimal | None:
     return one if other is None else other if one is None else one + other
-
-
-def _number(usd: Decimal | None) -> float | None:
-    return None if usd is None else dollars(usd)
