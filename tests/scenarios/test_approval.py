@@ -240,3 +240,6 @@ def test_a_file_with_an_extreme_compression_ratio_is_held_unless_it_is_small(
     drop(fake, "a.csv.gz", packed)
     run(fake, ticks=5)
     assert only_job(fake).state is (JobState.HELD if waits else JobState.SUCCEEDED)
+    if waits:
+        assert "it unpacks to far more than its size, and that may be a mistake" in held(fake).text
+        assert "no price is known" not in held(fake).text

@@ -53,10 +53,9 @@ def approval_reason(context: Context, job: Job, reason: HeldReason, standing: St
                 f"cost. To have it compared with the price, write the key `prices` into the recipe. {_NOTHING_SENT}"
             )
         case HeldReason.SIZE:
-            return (
-                f"{name} waits: it asks {rows_taken(job)}, no price is known, and a file of this size may be a "
-                f"mistake. {_NOTHING_SENT}"
-            )
+            is_priced = job.quote is not None and job.quote.price is not None
+            why = "it unpacks to far more than its size" if is_priced else "no price is known"
+            return f"{name} waits: it asks {rows_taken(job)}, {why}, and that may be a mistake. {_NOTHING_SENT}"
     raise AssertionError(f"no approval ends a hold for {reason}")
 
 
