@@ -57,7 +57,7 @@ def approval_reason(context: Context, job: Job, reason: HeldReason, money_: Stan
             )
         case HeldReason.SIZE:
             return (
-                f"{name} waits: it asks {rows_taken(job)}, no price is known, and a file of this size may be a mistake. "
+                f"{name} waits: it asks {rows_taken(job)}, no price is known, and so large a file may be a mistake. "
                 f"{_NOTHING_SENT}"
             )
     raise AssertionError(f"no approval ends a hold for {reason}")
