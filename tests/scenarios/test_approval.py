@@ -189,6 +189,26 @@ def test_a_month_has_a_limit_for_all_jobs_together(tmp_path: Path) -> None:
     assert jobs(fake)[-1].state is JobState.SUCCEEDED, "an approval passes the limit of the month"
 
 
+def test_a_job_that_costs_nothing_goes_on_in_a_month_whose_money_is_spent(tmp_path: Path) -> None:
+    fake = FakeContext(tmp_path, max_month_usd=Decimal(100))
+    fake.context.repository.add(MonthSpending(month="2025-06", spent=Decimal(101)))
+    fake.objects.drop("recipe.yaml", b'endpoint: /v1/moderations\nprompt: "{{ text }}"\n')
+    drop(fake, "a.csv", rows(10))
+    run(fake)
+    assert fake.topics.events() == ["accepted", "ended"]
+
+
+def test_a_question_names_each_limit_that_the_job_passes(fake: FakeContext) -> None:
+    fake.max_month_usd = Decimal(100)
+    fake.context.repository.add(MonthSpending(month="2025-06", spent=Decimal(101)))
+    fake.objects.drop("recipe.yaml", RECIPE + b"hold: true\n")
+    drop(fake, "a.csv", rows(12))
+    run(fake, ticks=3)
+    assert "its recipe says `hold: true`" in held(fake).text
+    assert "needs an approval (the stack's parameter MaxJobCost)." in held(fake).text
+    assert "nothing is left for 2025-06 of the $100.00 that all jobs may cost in a month" in held(fake).text
+
+
 def test_a_new_month_begins_with_nothing(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, max_month_usd=Decimal(100))
     fake.context.repository.add(MonthSpending(month="2025-06", spent=Decimal("99.9"), committed=Decimal("0.1")))
@@ -240,3 +260,6 @@ def test_a_file_with_an_extreme_compression_ratio_is_held_unless_it_is_small(
     drop(fake, "a.csv.gz", packed)
     run(fake, ticks=5)
     assert only_job(fake).state is (JobState.HELD if waits else JobState.SUCCEEDED)
+    if waits:
+        assert "which were packed into a far smaller file than usual. That may be a mistake." in held(fake).text
+        assert "no price is known" not in held(fake).text

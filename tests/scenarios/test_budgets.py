@@ -197,6 +197,26 @@ def test_a_limit_that_is_raised_lets_waiting_batches_go(fake: FakeContext) -> No
     assert sum(batch.openai_id is not None for batch in batches(fake)) == 2
 
 
+def test_a_canary_that_waits_for_money_goes_once_it_fits_whatever_its_other_rows_cost(fake: FakeContext) -> None:
+    """Other jobs have committed most of the month's money. The canary fits into the rest, its other rows do not."""
+    fake.objects.drop("recipe.yaml", LIMITED + b"canary: 2\n")
+    price = price_of(fake, 60)
+    fake.max_month_usd = 2 * price
+    drop(fake, "a.csv", rows(60))
+    while deliver_next(fake, "intake"):
+        pass
+    month = fake.context.repository.month_spending("2025-06")
+    month.committed = fake.max_month_usd
+    fake.context.repository.save(month)
+    run(fake, ticks=3)
+    assert only_job(fake).awaits_money
+    month = fake.context.repository.month_spending("2025-06")
+    month.committed -= price / 16
+    fake.context.repository.save(month)
+    run(fake, ticks=3)
+    assert any(batch.is_canary and batch.openai_id for batch in batches(fake))
+
+
 @pytest.mark.parametrize("error", [OpenAIRequestError("invalid_request_error"), OpenAIRateLimitError("slow_down", 60)])
 def test_a_create_that_openai_refuses_commits_nothing(fake: FakeContext, error: OpenAIError) -> None:
     fake.max_job_usd = Decimal(25)

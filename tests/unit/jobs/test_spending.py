@@ -76,6 +76,9 @@ def spent(fake: FakeContext, job: Job) -> tuple[Decimal, Decimal, Decimal, Decim
         (9, 0, 1, 2, Fit.FITS),
         (9, 0, 2, 2, Fit.EXCEEDS),
         (10, 0, 0, 0, Fit.FITS),
+        (11, 0, 0, 0, Fit.FITS),  # what is free needs no money
+        (11, 1, 0, 0, Fit.FITS),
+        (11, 0, 0, 1, Fit.EXCEEDS),
     ],
 )
 def test_a_batch_fits_a_limit_of_ten(spent: int, committed: int, likely: int, high: int, expected: Fit) -> None:

@@ -50,9 +50,9 @@ def fit(spending: Spending, limit: Decimal | None, likely: Decimal, high: Decima
 
     It fits if even the most that it may cost does. A lone batch also goes if what it likely costs fits: otherwise, an
     estimate that is careful would keep a job from starting that was accepted. So a limit is never passed by more than
-    one batch.
+    one batch. What costs nothing always fits.
     """
-    if limit is None or spending.spent + spending.committed + high <= limit:
+    if limit is None or not high or spending.spent + spending.committed + high <= limit:
         return Fit.FITS
     if spending.committed:
         return Fit.WAITS

@@ -19,12 +19,18 @@ APPROVED_FACTOR = Decimal("1.2")
 """How much dearer a job may become than the amount that was approved."""
 
 
-def job_limit(context: Context, job: Job) -> Decimal | None:
-    """Return how many US dollars a job may cost; None if nobody has set a limit."""
+def whole_limit(context: Context, job: Job) -> Decimal | None:
+    """Return how many US dollars all of a job may cost; None if nobody has set a limit."""
     if job.approved:
         return None if job.approved_usd is None else job.approved_usd * APPROVED_FACTOR
-    of_canary = job.canary.max_usd if job.canary is not None and job.awaits_canary else None
-    limits = [limit for limit in (job.budget_usd, context.max_job_usd, of_canary) if limit is not None]
+    limits = [limit for limit in (job.budget_usd, context.max_job_usd) if limit is not None]
+    return min(limits, default=None)
+
+
+def job_limit(context: Context, job: Job) -> Decimal | None:
+    """Return how many US dollars a job may cost now: while only its canary is sent, that has a limit of its own."""
+    of_canary = job.canary.max_usd if job.canary is not None and job.awaits_canary and not job.approved else None
+    limits = [limit for limit in (whole_limit(context, job), of_canary) if limit is not None]
     return min(limits, default=None)
 
 
@@ -134,8 +140,11 @@ def settle_all(context: Context, job: Job, batches: Sequence[Batch]) -> None:
         settle(context, batch, job)
 
 
-def standing(context: Context, job: Job) -> Standing:
-    """Return the spending of a job beside its limits: before its first batch as it is quoted, later as it has come."""
+def standing(context: Context, job: Job, *, at_work: bool = False) -> Standing:
+    """Return the spending of a job beside its limits: before its first batch as it is quoted, later as it has come.
+
+    The limit of the job is that of all its rows, or `at_work` that which applies to its next batch.
+    """
     spending = context.repository.job_spending(job.id)
     if job.state is JobState.BUILDING:
         likely = job.quote.price.likely if job.quote is not None and job.quote.price is not None else None
@@ -147,7 +156,7 @@ def standing(context: Context, job: Job) -> Standing:
     return Standing(
         spent=spending.spent,
         likely=likely,
-        limit=job_limit(context, job),
+        limit=(job_limit if at_work else whole_limit)(context, job),
         month=month.month,
         month_spent=month.spent + month.committed,
         month_limit=context.max_month_usd,

@@ -42,12 +42,7 @@ def approval_reason(context: Context, job: Job, reason: HeldReason, money_: Stan
         case HeldReason.COST:
             return f"{name} waits: {_cost(job, money_)}, and more than {_limit(job, money_)} {_sent(money_)}"
         case HeldReason.MONTH:
-            left = max(NOTHING, (money_.month_limit or NOTHING) - money_.month_spent)
-            return (
-                f"{name} waits: {_cost(job, money_)}, and {_amount(left)} is left for {money_.month} of the "
-                f"{_amount(money_.month_limit or NOTHING)} that all jobs may cost in a month (the stack's parameter "
-                f"MaxMonthlyCost). {_sent(money_)}"
-            )
+            return f"{name} waits: {_cost(job, money_)}, and {_left(money_)} {_sent(money_)}"
         case HeldReason.UNPRICED:
             models = job.quote.unpriced_models if job.quote is not None else []
             unknown = f"the model {', '.join(models)}" if models else "its model"
@@ -56,11 +51,22 @@ def approval_reason(context: Context, job: Job, reason: HeldReason, money_: Stan
                 f"cost. To have it compared with the price, write the key `prices` into the recipe. {_NOTHING_SENT}"
             )
         case HeldReason.SIZE:
-            return (
-                f"{name} waits: it asks {rows_taken(job)}, no price is known, and a file of this size may be a mistake. "
-                f"{_NOTHING_SENT}"
-            )
+            return f"{name} waits: it asks {rows_taken(job)}, {_size(job)} {_NOTHING_SENT}"
     raise AssertionError(f"no approval ends a hold for {reason}")
+
+
+def passed_limits(job: Job, reason: HeldReason, money_: Standing) -> list[str]:
+    """Say which limits an approval lets a job pass, besides the one that is the reason of its hold."""
+    if money_.likely is None:
+        return []
+    text = []
+    if reason is not HeldReason.COST and money_.limit is not None and money_.likely > money_.limit:
+        text.append(f"It will likely cost {about(money_.likely)}, and more than {_limit(job, money_)}")
+    rest = money_.likely - money_.spent
+    is_over = money_.month_limit is not None and money_.month_spent + rest > money_.month_limit
+    if reason is not HeldReason.MONTH and is_over and rest and not job.approved:
+        text.append(f"It will likely pass the limit of the month: {_left(money_)}")
+    return text
 
 
 def approval_lines(job: Job, what: str, *, is_older: bool, spent: Decimal = NOTHING) -> list[str]:
@@ -115,9 +121,25 @@ def _limit(job: Job, money_: Standing) -> str:
     return f"{limit} needs an approval (the stack's parameter MaxJobCost)."
 
 
+def _left(money_: Standing) -> str:
+    left = max(NOTHING, (money_.month_limit or NOTHING) - money_.month_spent)
+    return (
+        f"{_amount(left)} is left for {money_.month} of the {_amount(money_.month_limit or NOTHING)} that all jobs may "
+        "cost in a month (the stack's parameter MaxMonthlyCost)."
+    )
+
+
+def _size(job: Job) -> str:
+    if job.quote is not None and job.quote.price is not None:
+        return "which were packed into a far smaller file than usual. That may be a mistake."
+    return "no price is known, and a file of this size may be a mistake."
+
+
 def _any_limit(job: Job, money_: Standing) -> str:
     if job.budget_usd is not None:
         return "the recipe's `budget_usd`"
+    if money_.limit is None and money_.month_limit is None:
+        return "the `max_usd` of the recipe's `canary`"
     parameter = "MaxMonthlyCost" if money_.limit is None else "MaxJobCost"
     return f"the stack's parameter {parameter}"
 

@@ -22,6 +22,7 @@ from dropbatch.reporting.approvals import (
     approval_members,
     approval_reason,
     approval_verdict,
+    passed_limits,
 )
 from dropbatch.reporting.event_members import UsedRecipe, is_older, listed_notices, results_prefix
 from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
@@ -75,6 +76,8 @@ def held(
                 f"{_named(before)}. {_cost_again(before)} Nothing was sent to OpenAI yet, and nothing is billed.",
                 *open_run_lines(job, others),
                 *notice_lines(notices),
+                *([] if money is None else passed_limits(job, reason, money)),
+                *quote_lines(job.quote),
                 *approval_lines(job, "answered again anyway", is_older=is_older(context, job)),
             ]
         case _:
@@ -82,6 +85,7 @@ def held(
             verdict = approval_verdict(job, reason)
             text = [
                 approval_reason(context, job, reason, money),
+                *passed_limits(job, reason, money),
                 *skipped_lines(context, job, skipped),
                 *recipe_of_retry(recipes),
                 *open_run_lines(job, others),

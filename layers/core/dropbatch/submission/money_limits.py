@@ -30,7 +30,9 @@ def look_for_money(context: Context, job: Job, batches: Sequence[Batch]) -> Job:
 
     Return the job as it is then.
     """
-    waiting = [batch for batch in batches if batch.state is BatchState.WAITING]
+    waiting = [
+        batch for batch in batches if batch.state is BatchState.WAITING and (batch.is_canary or not job.awaits_canary)
+    ]
     following = min(waiting, key=lambda batch: (batch.created_at, batch.sort_key), default=None)
     if following is not None and find_limit(context, job, following)[0] is Fit.WAITS:
         return job
