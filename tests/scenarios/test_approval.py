@@ -1,6 +1,7 @@
 """A drop that would cost more than its owner expects waits for an `.approve` of its price; over fakes."""
 
 import gzip
+import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -235,6 +236,34 @@ def test_a_job_without_a_known_price_is_held_while_there_is_a_limit(tmp_path: Pa
     drop(fake, "a.csv.approve", b"")
     run(fake)
     assert only_job(fake).state is JobState.SUCCEEDED
+
+
+def test_a_question_about_an_unknown_price_says_how_to_give_one(tmp_path: Path) -> None:
+    fake = FakeContext(tmp_path, max_job_usd=Decimal(25))
+    fake.objects.drop("recipe.yaml", UNKNOWN)
+    drop(fake, "a.csv", rows(1))
+    run(fake, ticks=3)
+    assert "drop this run, write the key `prices` into recipe.yaml, and then make a folder `a.csv.rerun`" in (
+        held(fake).text
+    )
+    fake.clock.sleep(2)
+    drop(fake, "a.csv.cancel", b"")
+    run(fake, ticks=5)
+    drop(fake, "recipe.yaml", UNKNOWN + b"prices: {input: 1, output: 2}\n")
+    fake.clock.sleep(2)
+    drop(fake, "a.csv.rerun", b"")
+    run(fake)
+    assert [job.state for job in jobs(fake)] == [JobState.CANCELLED, JobState.SUCCEEDED]
+
+
+def test_a_question_about_ready_requests_names_no_recipe(tmp_path: Path) -> None:
+    fake = FakeContext(tmp_path, max_job_usd=Decimal(25))
+    body = {"model": "nobody-knows-1", "messages": [{"role": "user", "content": "hello"}]}
+    request = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    drop(fake, "a.jsonl", json.dumps(request).encode())
+    run(fake, ticks=3)
+    assert only_job(fake).held_reason is HeldReason.UNPRICED
+    assert "recipe" not in held(fake).text
 
 
 def test_without_a_limit_and_a_price_very_many_rows_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from dropbatch.domain.jobs import Job
+from dropbatch.domain.markers import MarkerKind
 from dropbatch.domain.spending import NOTHING, Standing
 from dropbatch.domain.states import HeldReason
 from dropbatch.reporting.event_members import CANARY_PAGE_NAME, results_prefix
@@ -48,7 +49,7 @@ def approval_reason(context: Context, job: Job, reason: HeldReason, money_: Stan
             unknown = f"the model {', '.join(models)}" if models else "its model"
             return (
                 f"{name} waits: no price is known for {unknown}, and {_any_limit(job, money_)} limits what a job may "
-                f"cost. To have it compared with the price, write the key `prices` into the recipe. {_NOTHING_SENT}"
+                f"cost. {_give_prices(job)}{_NOTHING_SENT}"
             )
         case HeldReason.SIZE:
             return f"{name} waits: it asks {rows_taken(job)}, {_size(job)} {_NOTHING_SENT}"
@@ -133,6 +134,16 @@ def _size(job: Job) -> str:
     if job.quote is not None and job.quote.price is not None:
         return "which were packed into a far smaller file than usual. That may be a mistake."
     return "no price is known, and a file of this size may be a mistake."
+
+
+def _give_prices(job: Job) -> str:
+    """Say how a job's limit can be compared with a price. Ready requests have no recipe that could name one."""
+    if job.recipe_path is None:
+        return ""
+    return (
+        f"To have that compared with its price, drop this run, write the key `prices` into {job.recipe_path}, and then "
+        f"make a folder `{job.drop.name}.{MarkerKind.RERUN}` beside the file. "
+    )
 
 
 def _any_limit(job: Job, money_: Standing) -> str:
