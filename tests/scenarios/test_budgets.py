@@ -19,6 +19,7 @@ from tests.driving import (
     drop,
     jobs,
     only_job,
+    pass_time,
     published,
     result_json,
     rows,
@@ -215,6 +216,28 @@ def test_a_canary_that_waits_for_money_goes_once_it_fits_whatever_its_other_rows
     fake.context.repository.save(month)
     run(fake, ticks=3)
     assert any(batch.is_canary and batch.openai_id for batch in batches(fake))
+
+
+@pytest.mark.parametrize("deadline", ["72h", "3h"])
+def test_a_job_that_waits_for_money_too_long_is_held(fake: FakeContext, deadline: str) -> None:
+    """Other jobs take the money of the month again as soon as any comes back."""
+    fake.objects.drop("recipe.yaml", LIMITED + f"deadline: {deadline}\n".encode())
+    fake.max_month_usd = price_of(fake, 10) * 2
+    drop(fake, "a.csv", rows(10))
+    while deliver_next(fake, "intake"):
+        pass
+    month = fake.context.repository.month_spending("2025-06")
+    month.committed = fake.max_month_usd
+    fake.context.repository.save(month)
+    pass_time(fake, 3_600, step=300)
+    assert only_job(fake).awaits_money
+    pass_time(fake, 2 * 86_400, step=1_800)
+    job = only_job(fake)
+    assert (job.state, job.held_reason) == (JobState.HELD, HeldReason.MONTH)
+    assert "nothing is left for 2025-06" in held(fake).text
+    drop(fake, "a.csv.approve", b"")
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize("error", [OpenAIRequestError("invalid_request_error"), OpenAIRateLimitError("slow_down", 60)])
