@@ -233,6 +233,15 @@ def test_the_metrics_say_what_was_paid_and_saved(fake: FakeContext) -> None:
     assert [metric[:2] for metric in fake.observer.metrics] == [("CostUSD", 0.01), ("SavedUSD", 0.01)]
 
 
+def test_a_batch_that_an_older_release_collected_saved_an_unknown_amount(fake: FakeContext) -> None:
+    batch = close(fake, batch_of(fake, job_of(fake)), 0)
+    batch.usd, batch.standard_usd, batch.micro_usd = None, None, 10_000
+    fake.context.repository.save(batch)
+    settle(fake.context, batch)
+    assert [metric[:2] for metric in fake.observer.metrics] == [("CostUSD", 0.01), ("SavedUSD", 0.0)]
+    assert fake.context.repository.month_spending(MONTH).standard == CENT
+
+
 def test_a_job_stands_as_it_is_quoted_and_later_as_it_has_come(fake: FakeContext) -> None:
     fake.max_job_usd, fake.max_month_usd = 10 * CENT, 20 * CENT
     quote = Quote(20, 20, Tokens(), Tokens(), Dollars(CENT, 5 * CENT, 9 * CENT))

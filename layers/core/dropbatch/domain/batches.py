@@ -156,6 +156,11 @@ class Batch(WorkItem):
         return Decimal(self.micro_usd).scaleb(-6) if self.usd is None else self.usd
 
     @property
+    def standard(self) -> Decimal:
+        """What its answers would have cost without the Batch API; as much as was paid if that is not known."""
+        return self.paid if self.standard_usd is None else self.standard_usd
+
+    @property
     def requests_moved_on(self) -> int:
         """The number of its requests that its follow-ups send or retry."""
         return sum(child.requests for child in self.follow_ups)

@@ -112,7 +112,7 @@ def settle(context: Context, batch: Batch, job: Job | None = None) -> None:
         name = current.reserved_month or month_of(context.now())
         month, spending = context.repository.month_spending(name), context.repository.job_spending(current.job_id)
         reserved, paid = current.reserved_usd or NOTHING, current.paid
-        standard = current.standard_usd or NOTHING
+        standard = current.standard
         for each in (month, spending):
             each.settle(reserved, paid)
         if paid:  # one that was never at work says nothing about its quote
@@ -182,5 +182,5 @@ def _places(job: Job | None, batch: Batch) -> list[tuple[str, str]]:
 def _add(total: MonthTotal, batch: Batch) -> None:
     total.requests += batch.requests
     total.paid += batch.paid
-    total.standard += batch.standard_usd or NOTHING
+    total.standard += batch.standard
     total.unpriced += batch.unpriced

@@ -4,22 +4,31 @@ from decimal import Decimal
 from typing import Any
 
 from dropbatch.domain.spending import month_of
-from dropbatch.reporting.phrases import dollars, money
+from dropbatch.reporting.phrases import counted, dollars, money
 from dropbatch.storage.context import Context
 
 
 def month_line(context: Context, now: int) -> str:
     """Say what all jobs of this month, in UTC, have cost so far, and what they may cost."""
-    spent = context.repository.month_spending(month_of(now)).spent
-    limit = context.max_month_usd
-    return f"This month: {money(spent)}." if limit is None else f"This month: {money(spent)} of {_limit(limit)}."
+    month = context.repository.month_spending(month_of(now))
+    text = f"This month: {money(month.spent)}"
+    if context.max_month_usd is not None:
+        text += f" of {_limit(context.max_month_usd)}"
+    if month.unpriced:
+        text += f", without {counted(month.unpriced, 'request')} of unknown price"
+    return f"{text}."
 
 
 def month_members(context: Context, now: int) -> dict[str, Any]:
     """Return the same as members of an event."""
     month = context.repository.month_spending(month_of(now))
     limit = context.max_month_usd
-    return {"name": month.month, "spent": dollars(month.spent), "limit": None if limit is None else dollars(limit)}
+    return {
+        "name": month.month,
+        "spent": dollars(month.spent),
+        "limit": None if limit is None else dollars(limit),
+        "unpriced_requests": month.unpriced,
+    }
 
 
 def _limit(usd: Decimal) -> str:
