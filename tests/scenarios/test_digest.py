@@ -53,8 +53,9 @@ def test_twenty_parts_make_one_accepted_and_one_ended_message(fake: FakeContext)
     assert kinds(fake) == ["accepted", "ended"]
     accepted, ended = fake.topics.people
     assert accepted.subject == f"{FOLDER}: 20 files accepted, 1,000 rows"
-    assert accepted.text.splitlines()[:4] == [
+    assert accepted.text.splitlines()[:5] == [
         f"20 files of {FOLDER} were accepted: 1,000 rows.",
+        "They will cost about 18 cents together (at most 84 cents).",
         "OpenAI answers within 24 hours; another message follows when they are done.",
         "Files:",
         "- part-0001.jsonl: accepted, 50 rows",

@@ -8,6 +8,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,10 +16,11 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import ObjectNotFoundError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.spending import MonthSpending, MonthTotal
 from dropbatch.domain.states import ENDED_JOBS, BatchState, JobState
 from dropbatch.ports import Audience, Notification
 from dropbatch.reporting.event_members import GAVE_UP_REASONS, results_prefix
-from dropbatch.storage.repository import from_item
+from dropbatch.storage.repository import Repository, from_item
 from tests.driving import batches, jobs
 from tests.fakes import INBOX, RESULTS, FakeContext, FakeOpenAI, Fault
 from tests.fakes.faults import is_everything
@@ -70,6 +72,27 @@ def check(fake: FakeContext) -> None:
     check_paid_once(fake.openai)
     check_leases(fake)
     check_files_deleted(fake)
+    check_money(fake)
+
+
+def check_money(fake: FakeContext) -> None:
+    """Assert that what each batch has cost is counted once: for its job, for its month, and in each of the totals."""
+    repository = Repository(fake.table)
+    everything = Decimal(0)
+    for job in jobs(fake):
+        own = repository.batches(job.id)
+        assert all(batch.is_settled for batch in own if batch.state is BatchState.COLLECTED)
+        paid = sum((batch.paid for batch in own), Decimal(0))
+        spending = repository.job_spending(job.id)
+        assert (spending.spent, spending.committed) == (paid, 0), f"the money of {job.drop.key}"
+        everything += paid
+    of_months = [item for item in map(json.loads, fake.table.texts()) if item["pk"].startswith("month#")]
+    months = [from_item(item, MonthSpending) for item in of_months if item["sk"] == "spending"]
+    assert sum(month.spent for month in months) == everything
+    assert not any(month.committed for month in months)
+    totals = [from_item(item, MonthTotal) for item in of_months if item["sk"] != "spending"]
+    for kind in ("folder", "model"):
+        assert sum(total.paid for total in totals if total.kind == kind) == everything, f"the totals by {kind}"
 
 
 def check_paid_once(openai: FakeOpenAI) -> None:

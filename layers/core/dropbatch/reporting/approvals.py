@@ -133,7 +133,7 @@ def _left(money_: Standing) -> str:
 def _size(job: Job) -> str:
     if job.quote is not None and job.quote.price is not None:
         return "which were packed into a far smaller file than usual. That may be a mistake."
-    return "no price is known, and a file of this size may be a mistake."
+    return "no price is known, and so large a file may be a mistake."
 
 
 def _give_prices(job: Job) -> str:

@@ -27,6 +27,7 @@ from dropbatch.reporting.phrases import (
     rows_counted,
     subject,
 )
+from dropbatch.reporting.quote_lines import quotes_line
 from dropbatch.reporting.row_limit import rows_taken_together
 from dropbatch.storage.context import Context
 
@@ -179,6 +180,7 @@ def _worded(event: str, files: str, parts: Sequence[Part]) -> tuple[str, list[st
                 f"{count} accepted, {rows.removesuffix(' (`limit`)')}",
                 [
                     f"{files} were accepted: {rows}.",
+                    *quotes_line([part.job.quote for part in parts]),
                     end_to_come([part.job for part in parts], "they are done"),
                 ],
                 [f"To stop one, and so for each: {marker_command(parts[0].job.drop, 'cancel')}"],

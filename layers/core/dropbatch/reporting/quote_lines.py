@@ -1,5 +1,6 @@
 """The quote of a job, in words for people and as members of events and files."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -39,6 +40,19 @@ def quote_lines(quote: Quote | None) -> list[str]:
     if quote is None:
         return []
     return [_price(quote), _work(quote), *(f"- {_WARNINGS[code]}" for code in quote.warnings if code in _WARNINGS)]
+
+
+def quotes_line(quotes: Sequence[Quote | None]) -> list[str]:
+    """Say what several jobs are expected to cost together; nothing if no price is known, or for less than a cent."""
+    prices = [quote.price for quote in quotes if quote is not None and quote.price is not None]
+    total = Dollars()
+    for price in prices:
+        total.add(price)
+    if total.high < _CENT:
+        return []
+    text = f"They will cost {about(total.likely)} together (at most {money(total.high)})."
+    unknown = len(quotes) - len(prices)
+    return [f"{text} The price of {unknown:,} of them is not known, and not in the sums." if unknown else text]
 
 
 def quote_members(quote: Quote) -> dict[str, Any]:
