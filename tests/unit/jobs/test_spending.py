@@ -174,6 +174,22 @@ def test_a_batch_that_is_abandoned_gives_its_money_back(fake: FakeContext) -> No
     assert list(fake.context.repository.open_batches()) == []
 
 
+@pytest.mark.parametrize(("openai_id", "creating_at"), [("batch_1", None), (None, 1)])
+def test_a_batch_that_is_abandoned_at_openai_counts_as_spent_for_limits(
+    fake: FakeContext, openai_id: str | None, creating_at: int | None
+) -> None:
+    job = job_of(fake)
+    batch = batch_of(fake, job)
+    assert reserve(fake.context, job, batch)
+    batch.state, batch.openai_id, batch.creating_at = BatchState.ABANDONED, openai_id, creating_at
+    fake.context.repository.save(batch)
+    settle(fake.context, batch)
+    assert spent(fake, job) == (0, 0, 0, 0)
+    assert fake.context.repository.job_spending(job.id).assumed == 2 * CENT
+    fake.max_job_usd = 2 * CENT
+    assert find_limit(fake.context, job, batch_of(fake, job, 1))[0] is Fit.EXCEEDS
+
+
 def test_an_abandoned_batch_that_reserved_nothing_owes_nothing(fake: FakeContext) -> None:
     batch = batch_of(fake, job_of(fake))
     batch.state = BatchState.ABANDONED
@@ -259,6 +275,17 @@ def test_a_job_stands_as_it_is_quoted_and_later_as_it_has_come(fake: FakeContext
     second.likely_usd = None
     fake.context.repository.save(second)
     assert standing(fake.context, job).likely is None
+
+
+@pytest.mark.parametrize(
+    ("unpriced", "unread", "assumed"), [(0, 0, "0"), (5, 0, "0.005"), (5, 5, "0.01"), (10, 10, "0.01")]
+)
+def test_requests_of_unknown_cost_count_at_their_likely_price(
+    fake: FakeContext, unpriced: int, unread: int, assumed: str
+) -> None:
+    batch = batch_of(fake, job_of(fake))
+    batch.state, batch.unpriced, batch.unread = BatchState.COLLECTED, unpriced, unread
+    assert batch.assumed == Decimal(assumed)
 
 
 def test_spending_never_becomes_negative() -> None:

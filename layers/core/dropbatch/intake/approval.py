@@ -38,7 +38,7 @@ def hold_reason(context: Context, job: Job, *, requests: int, asked: bool, is_bo
         return HeldReason.COST
     if of_month is not None and price.likely:  # a month that is over its limit holds no job that costs nothing
         month = context.repository.month_spending(month_of(context.now()))
-        if month.spent + month.committed + price.likely > of_month:
+        if month.used + month.committed + price.likely > of_month:
             return HeldReason.MONTH
     return HeldReason.SIZE if is_bomb else None
 

@@ -114,7 +114,7 @@ def settle(context: Context, batch: Batch, job: Job | None = None) -> None:
         reserved, paid = current.reserved_usd or NOTHING, current.paid
         standard = current.standard
         for each in (month, spending):
-            each.settle(reserved, paid)
+            each.settle(reserved, paid, current.assumed)
         if paid:  # one that was never at work says nothing about its quote
             spending.compare(current)
         month.standard += standard
@@ -146,20 +146,24 @@ def standing(context: Context, job: Job, *, at_work: bool = False) -> Standing:
     The limit of the job is that of all its rows, or `at_work` that which applies to its next batch.
     """
     spending = context.repository.job_spending(job.id)
+    is_sent = False
     if job.state is JobState.BUILDING:
         likely = job.quote.price.likely if job.quote is not None and job.quote.price is not None else None
     else:
-        waiting = [batch for batch in context.repository.batches(job.id) if batch.state not in CLOSED]
+        batches = context.repository.batches(job.id)
+        is_sent = any(batch.openai_id is not None for batch in batches)
+        waiting = [batch for batch in batches if batch.state not in CLOSED]
         is_known = all(batch.likely_usd is not None for batch in waiting)
-        likely = sum((spending.price(batch)[0] for batch in waiting), spending.spent) if is_known else None
+        likely = sum((spending.price(batch)[0] for batch in waiting), spending.used) if is_known else None
     month = context.repository.month_spending(month_of(context.now()))
     return Standing(
-        spent=spending.spent,
+        spent=spending.used,
         likely=likely,
         limit=(job_limit if at_work else whole_limit)(context, job),
         month=month.month,
-        month_spent=month.spent + month.committed,
+        month_spent=month.used + month.committed,
         month_limit=context.max_month_usd,
+        is_sent=is_sent,
     )
 
 

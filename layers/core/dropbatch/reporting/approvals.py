@@ -70,14 +70,14 @@ def passed_limits(job: Job, reason: HeldReason, money_: Standing) -> list[str]:
     return text
 
 
-def approval_lines(job: Job, what: str, *, is_older: bool, spent: Decimal = NOTHING) -> list[str]:
+def approval_lines(job: Job, what: str, *, is_older: bool, is_sent: bool = False) -> list[str]:
     """Say how to approve a job, or to drop it; for an older version of a file, no marker can."""
-    end = "To end it with what it has" if spent else "To drop it"
+    end = "To end it with what it has" if is_sent else "To drop it"
     commands = [
         f"To have it {what}: {marker_command(job.drop, 'approve')}",
         f"{end}: {marker_command(job.drop, 'cancel')}",
     ]
-    then = "it ends after 14 days with what it has" if spent else "it is cancelled after 14 days"
+    then = "it ends after 14 days with what it has" if is_sent else "it is cancelled after 14 days"
     return [*([OLDER_VERSION] if is_older else commands), f"Without an approval {then}."]
 
 
@@ -101,7 +101,7 @@ def _dollars(usd: Decimal | None) -> float | None:
 
 def _cost(job: Job, money_: Standing) -> str:
     likely = "an unknown amount" if money_.likely is None else about(money_.likely)
-    if not money_.spent:
+    if not money_.is_sent:
         return f"it asks {rows_taken(job)}, which will likely cost {likely}"
     return f"it has cost {about(money_.spent)} so far, and all of it will likely cost {likely}"
 
@@ -156,7 +156,7 @@ def _any_limit(job: Job, money_: Standing) -> str:
 
 
 def _sent(money_: Standing) -> str:
-    if not money_.spent:
+    if not money_.is_sent:
         return _NOTHING_SENT
     return "The rows that were not sent yet wait, and the answers so far are kept."
 

@@ -92,7 +92,7 @@ def held(
                 *([understood_line(understood)] if understood else []),
                 *notice_lines(notices),
                 *quote_lines(job.quote),
-                *approval_lines(job, "answered", is_older=is_older(context, job), spent=money.spent),
+                *approval_lines(job, "answered", is_older=is_older(context, job), is_sent=money.is_sent),
             ]
     detail: dict[str, Any] = {"held_reason": str(reason), "notices": listed_notices(notices)}
     if money is not None:
