@@ -1,6 +1,7 @@
 """A drop that would cost more than its owner expects waits for an `.approve` of its price; over fakes."""
 
 import gzip
+import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -189,6 +190,26 @@ def test_a_month_has_a_limit_for_all_jobs_together(tmp_path: Path) -> None:
     assert jobs(fake)[-1].state is JobState.SUCCEEDED, "an approval passes the limit of the month"
 
 
+def test_a_job_that_costs_nothing_goes_on_in_a_month_whose_money_is_spent(tmp_path: Path) -> None:
+    fake = FakeContext(tmp_path, max_month_usd=Decimal(100))
+    fake.context.repository.add(MonthSpending(month="2025-06", spent=Decimal(101)))
+    fake.objects.drop("recipe.yaml", b'endpoint: /v1/moderations\nprompt: "{{ text }}"\n')
+    drop(fake, "a.csv", rows(10))
+    run(fake)
+    assert fake.topics.events() == ["accepted", "ended"]
+
+
+def test_a_question_names_each_limit_that_the_job_passes(fake: FakeContext) -> None:
+    fake.max_month_usd = Decimal(100)
+    fake.context.repository.add(MonthSpending(month="2025-06", spent=Decimal(101)))
+    fake.objects.drop("recipe.yaml", RECIPE + b"hold: true\n")
+    drop(fake, "a.csv", rows(12))
+    run(fake, ticks=3)
+    assert "its recipe says `hold: true`" in held(fake).text
+    assert "needs an approval (the stack's parameter MaxJobCost)." in held(fake).text
+    assert "nothing is left for 2025-06 of the $100.00 that all jobs may cost in a month" in held(fake).text
+
+
 def test_a_new_month_begins_with_nothing(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, max_month_usd=Decimal(100))
     fake.context.repository.add(MonthSpending(month="2025-06", spent=Decimal("99.9"), committed=Decimal("0.1")))
@@ -217,6 +238,34 @@ def test_a_job_without_a_known_price_is_held_while_there_is_a_limit(tmp_path: Pa
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
+def test_a_question_about_an_unknown_price_says_how_to_give_one(tmp_path: Path) -> None:
+    fake = FakeContext(tmp_path, max_job_usd=Decimal(25))
+    fake.objects.drop("recipe.yaml", UNKNOWN)
+    drop(fake, "a.csv", rows(1))
+    run(fake, ticks=3)
+    assert "drop this run, write the key `prices` into recipe.yaml, and then make a folder `a.csv.rerun`" in (
+        held(fake).text
+    )
+    fake.clock.sleep(2)
+    drop(fake, "a.csv.cancel", b"")
+    run(fake, ticks=5)
+    drop(fake, "recipe.yaml", UNKNOWN + b"prices: {input: 1, output: 2}\n")
+    fake.clock.sleep(2)
+    drop(fake, "a.csv.rerun", b"")
+    run(fake)
+    assert [job.state for job in jobs(fake)] == [JobState.CANCELLED, JobState.SUCCEEDED]
+
+
+def test_a_question_about_ready_requests_names_no_recipe(tmp_path: Path) -> None:
+    fake = FakeContext(tmp_path, max_job_usd=Decimal(25))
+    body = {"model": "nobody-knows-1", "messages": [{"role": "user", "content": "hello"}]}
+    request = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    drop(fake, "a.jsonl", json.dumps(request).encode())
+    run(fake, ticks=3)
+    assert only_job(fake).held_reason is HeldReason.UNPRICED
+    assert "recipe" not in held(fake).text
+
+
 def test_without_a_limit_and_a_price_very_many_rows_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dropbatch.intake.approval.MAX_UNPRICED_REQUESTS", 10)
     fake = FakeContext(tmp_path)
@@ -241,5 +290,5 @@ def test_a_file_with_an_extreme_compression_ratio_is_held_unless_it_is_small(
     run(fake, ticks=5)
     assert only_job(fake).state is (JobState.HELD if waits else JobState.SUCCEEDED)
     if waits:
-        assert "it unpacks to far more than its size, and that may be a mistake" in held(fake).text
+        assert "which were packed into a far smaller file than usual. That may be a mistake." in held(fake).text
         assert "no price is known" not in held(fake).text

@@ -19,6 +19,7 @@ from tests.driving import (
     drop,
     jobs,
     only_job,
+    pass_time,
     published,
     result_json,
     rows,
@@ -195,6 +196,89 @@ def test_a_limit_that_is_raised_lets_waiting_batches_go(fake: FakeContext) -> No
     run(fake, ticks=3)
     assert not only_job(fake).awaits_money
     assert sum(batch.openai_id is not None for batch in batches(fake)) == 2
+
+
+def test_a_canary_that_waits_for_money_goes_once_it_fits_whatever_its_other_rows_cost(fake: FakeContext) -> None:
+    """Other jobs have committed most of the month's money. The canary fits into the rest, its other rows do not."""
+    fake.objects.drop("recipe.yaml", LIMITED + b"canary: 2\n")
+    price = price_of(fake, 60)
+    fake.max_month_usd = 2 * price
+    drop(fake, "a.csv", rows(60))
+    while deliver_next(fake, "intake"):
+        pass
+    month = fake.context.repository.month_spending("2025-06")
+    month.committed = fake.max_month_usd
+    fake.context.repository.save(month)
+    run(fake, ticks=3)
+    assert only_job(fake).awaits_money
+    month = fake.context.repository.month_spending("2025-06")
+    month.committed -= price / 16
+    fake.context.repository.save(month)
+    run(fake, ticks=3)
+    assert any(batch.is_canary and batch.openai_id for batch in batches(fake))
+
+
+def test_answers_that_do_not_say_what_they_cost_count_as_quoted(fake: FakeContext) -> None:
+    def without_usage(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        where, line = answer_ok(request)
+        del line["response"]["body"]["usage"]
+        return where, line
+
+    price = price_of(fake, 10)
+    fake.max_month_usd = price * Decimal("1.5")
+    fake.openai.answer = without_usage
+    drop(fake, "a.csv", rows(10))
+    run(fake)
+    month = fake.context.repository.month_spending("2025-06")
+    assert (month.spent, month.assumed) == (0, price)
+    assert (
+        "This month: nothing of under a cent, without 10 requests of unknown price." in fake.topics.published[-1].text
+    )
+    drop(fake, "b.csv", rows(10))
+    run(fake, ticks=3)
+    assert jobs(fake)[-1].held_reason is HeldReason.MONTH
+
+
+def test_a_question_of_a_job_at_work_never_says_that_nothing_was_sent(fake: FakeContext) -> None:
+    """Its first answers cost nothing, and other jobs have taken the rest of the month's money meanwhile."""
+    fake.max_month_usd = price_of(fake, 20) * 2
+    fake.openai.answer = lambda request: (
+        "error",
+        response_line(request, 500, {"error": {"code": "server_error", "message": "no"}}),
+    )
+    drop(fake, "a.csv", rows(10))
+    run(fake, ticks=2)
+    month = fake.context.repository.month_spending("2025-06")
+    month.spent = fake.max_month_usd
+    fake.context.repository.save(month)
+    run(fake, ticks=20)
+    assert only_job(fake).held_reason is HeldReason.MONTH
+    assert "it has cost nothing so far, and all of it will likely cost under a cent" in held(fake).text
+    assert "The rows that were not sent yet wait, and the answers so far are kept." in held(fake).text
+    assert "Nothing was sent" not in held(fake).text
+    assert "it ends after 14 days with what it has" in held(fake).text
+
+
+@pytest.mark.parametrize("deadline", ["72h", "3h"])
+def test_a_job_that_waits_for_money_too_long_is_held(fake: FakeContext, deadline: str) -> None:
+    """Other jobs take the money of the month again as soon as any comes back."""
+    fake.objects.drop("recipe.yaml", LIMITED + f"deadline: {deadline}\n".encode())
+    fake.max_month_usd = price_of(fake, 10) * 2
+    drop(fake, "a.csv", rows(10))
+    while deliver_next(fake, "intake"):
+        pass
+    month = fake.context.repository.month_spending("2025-06")
+    month.committed = fake.max_month_usd
+    fake.context.repository.save(month)
+    pass_time(fake, 3_600, step=300)
+    assert only_job(fake).awaits_money
+    pass_time(fake, 2 * 86_400, step=1_800)
+    job = only_job(fake)
+    assert (job.state, job.held_reason) == (JobState.HELD, HeldReason.MONTH)
+    assert "nothing is left for 2025-06" in held(fake).text
+    drop(fake, "a.csv.approve", b"")
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize("error", [OpenAIRequestError("invalid_request_error"), OpenAIRateLimitError("slow_down", 60)])

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,53 @@ def test_a_canary_whose_own_price_is_over_its_limit_is_not_sent(fake: FakeContex
     assert only_job(fake).held_reason is HeldReason.COST
     assert "`max_usd` of the recipe's `canary`" in published(fake, "held")[-1].text
     assert fake.openai.batches == {}
+
+
+def test_the_limit_of_a_canary_is_not_that_of_all_rows(fake: FakeContext) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE + b"canary: {rows: 5, max_usd: 0.01}\n")
+    drop(fake, "a.csv", rows(500))
+    run(fake)
+    job = only_job(fake)
+    assert job.quote is not None
+    assert job.quote.price is not None
+    assert job.quote.price.likely > Decimal("0.05")
+    assert job.state is JobState.SUCCEEDED
+    assert fake.topics.events() == ["accepted", "ended"]
+
+
+def test_the_rows_of_a_dear_model_are_compared_with_their_own_quote(fake: FakeContext) -> None:
+    """The first rows ask a model that is many times as dear as that of the others."""
+
+    def answer(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        where, line = answer_ok(request)
+        line["response"]["body"]["usage"] = {"prompt_tokens": 10, "completion_tokens": 1_500}
+        return where, line
+
+    fake.objects.drop("recipe.yaml", b'model: "{{ model }}"\nprompt: "{{ text }}"\ncanary: 5\n')
+    fake.openai.answer = answer
+    models = ["gpt-6-sol"] * 5 + ["gpt-6-luna"] * 95
+    drop(fake, "a.csv", "\n".join(["model,text", *(f"{model},{n}" for n, model in enumerate(models))]).encode())
+    run(fake)
+    assert fake.topics.events() == ["accepted", "ended"]
+    assert only_job(fake).state is JobState.SUCCEEDED
+
+
+def test_the_question_about_a_canary_names_the_limits_of_the_other_rows(fake: FakeContext) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE + b"canary: {rows: 5, max_usd: 0.01}\n")
+    fake.max_month_usd = Decimal(1)
+    fake.openai.answer = fails_for(1, 2)
+    fake.openai.ending = None
+    drop(fake, "a.csv", rows(500))
+    run(fake, ticks=5)
+    month = fake.context.repository.month_spending("2025-06")
+    month.spent += 1  # by other jobs
+    fake.context.repository.save(month)
+    fake.openai.ending = OpenAIStatus.COMPLETED
+    run(fake, ticks=10)
+    question = published(fake, "held")[-1].text
+    assert "of the 5 rows that were sent first, 3 have a good answer" in question
+    assert "It will likely pass the limit of the month: nothing is left for 2025-06 of the $1.00" in question
+    assert "for its first rows needs an approval" not in question, "the other rows are not limited by it"
 
 
 def test_a_random_sample_may_be_the_canary(fake: FakeContext) -> None:

@@ -183,6 +183,9 @@ def test_an_unknown_model_has_no_price_and_the_receipt_says_so(fake: FakeContext
     assert (cost["paid"], cost["synchronous"], cost["saved"], cost["unpriced_requests"]) == (None, None, None, 2)
     (line,) = cost["by_model"]
     assert (line["paid"], line["prices"], line["tokens"]["input"]) == (None, None, 2 * INPUT)
+    ended = last_message(fake, "ended")
+    assert "This month: nothing, without 2 requests of unknown price." in ended.text
+    assert ended.detail["cost"]["month"]["unpriced_requests"] == 2
 
 
 def test_another_server_has_no_price_of_openais(fake: FakeContext) -> None:

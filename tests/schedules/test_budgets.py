@@ -15,7 +15,7 @@ import pytest
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import OpenAIOutcomeUnknownError, OpenAIRateLimitError
 from dropbatch.domain.jobs import Job
-from dropbatch.domain.states import APPROVABLE, ENDED_JOBS, JobState
+from dropbatch.domain.states import APPROVABLE, ENDED_JOBS, HeldReason, JobState
 from dropbatch.jobs.spending import job_limit
 from dropbatch.ports import RemoteBatch
 from dropbatch.storage.repository import Repository
@@ -97,6 +97,8 @@ class Schedule:
             for job in jobs(self.fake):
                 if job.state is JobState.HELD and job.held_reason in APPROVABLE:
                     self._answer_question(job)
+                elif job.held_reason is HeldReason.FAILING and self.chance.random() < 0.5:
+                    drop(self.fake, f"{job.drop.key}.retry", b"")
         else:
             pytest.fail("a job has not ended")
         self._watch()

@@ -76,6 +76,9 @@ def spent(fake: FakeContext, job: Job) -> tuple[Decimal, Decimal, Decimal, Decim
         (9, 0, 1, 2, Fit.FITS),
         (9, 0, 2, 2, Fit.EXCEEDS),
         (10, 0, 0, 0, Fit.FITS),
+        (11, 0, 0, 0, Fit.FITS),  # what is free needs no money
+        (11, 1, 0, 0, Fit.FITS),
+        (11, 0, 0, 1, Fit.EXCEEDS),
     ],
 )
 def test_a_batch_fits_a_limit_of_ten(spent: int, committed: int, likely: int, high: int, expected: Fit) -> None:
@@ -171,6 +174,22 @@ def test_a_batch_that_is_abandoned_gives_its_money_back(fake: FakeContext) -> No
     assert list(fake.context.repository.open_batches()) == []
 
 
+@pytest.mark.parametrize(("openai_id", "creating_at"), [("batch_1", None), (None, 1)])
+def test_a_batch_that_is_abandoned_at_openai_counts_as_spent_for_limits(
+    fake: FakeContext, openai_id: str | None, creating_at: int | None
+) -> None:
+    job = job_of(fake)
+    batch = batch_of(fake, job)
+    assert reserve(fake.context, job, batch)
+    batch.state, batch.openai_id, batch.creating_at = BatchState.ABANDONED, openai_id, creating_at
+    fake.context.repository.save(batch)
+    settle(fake.context, batch)
+    assert spent(fake, job) == (0, 0, 0, 0)
+    assert fake.context.repository.job_spending(job.id).assumed == 2 * CENT
+    fake.max_job_usd = 2 * CENT
+    assert find_limit(fake.context, job, batch_of(fake, job, 1))[0] is Fit.EXCEEDS
+
+
 def test_an_abandoned_batch_that_reserved_nothing_owes_nothing(fake: FakeContext) -> None:
     batch = batch_of(fake, job_of(fake))
     batch.state = BatchState.ABANDONED
@@ -230,6 +249,15 @@ def test_the_metrics_say_what_was_paid_and_saved(fake: FakeContext) -> None:
     assert [metric[:2] for metric in fake.observer.metrics] == [("CostUSD", 0.01), ("SavedUSD", 0.01)]
 
 
+def test_a_batch_that_an_older_release_collected_saved_an_unknown_amount(fake: FakeContext) -> None:
+    batch = close(fake, batch_of(fake, job_of(fake)), 0)
+    batch.usd, batch.standard_usd, batch.micro_usd = None, None, 10_000
+    fake.context.repository.save(batch)
+    settle(fake.context, batch)
+    assert [metric[:2] for metric in fake.observer.metrics] == [("CostUSD", 0.01), ("SavedUSD", 0.0)]
+    assert fake.context.repository.month_spending(MONTH).standard == CENT
+
+
 def test_a_job_stands_as_it_is_quoted_and_later_as_it_has_come(fake: FakeContext) -> None:
     fake.max_job_usd, fake.max_month_usd = 10 * CENT, 20 * CENT
     quote = Quote(20, 20, Tokens(), Tokens(), Dollars(CENT, 5 * CENT, 9 * CENT))
@@ -247,6 +275,17 @@ def test_a_job_stands_as_it_is_quoted_and_later_as_it_has_come(fake: FakeContext
     second.likely_usd = None
     fake.context.repository.save(second)
     assert standing(fake.context, job).likely is None
+
+
+@pytest.mark.parametrize(
+    ("unpriced", "unread", "assumed"), [(0, 0, "0"), (5, 0, "0.005"), (5, 5, "0.01"), (10, 10, "0.01")]
+)
+def test_requests_of_unknown_cost_count_at_their_likely_price(
+    fake: FakeContext, unpriced: int, unread: int, assumed: str
+) -> None:
+    batch = batch_of(fake, job_of(fake))
+    batch.state, batch.unpriced, batch.unread = BatchState.COLLECTED, unpriced, unread
+    assert batch.assumed == Decimal(assumed)
 
 
 def test_spending_never_becomes_negative() -> None:

@@ -6,7 +6,7 @@ from dropbatch.delivery.canary_answers import CanaryAnswer, read_answers, write_
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Canary, Job
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.domain.spending import JobSpending
+from dropbatch.domain.spending import NOTHING, JobSpending
 from dropbatch.domain.states import CLOSED, BatchState, HeldReason, JobState
 from dropbatch.jobs.hold import hold
 from dropbatch.jobs.spending import settle_all
@@ -31,7 +31,7 @@ def judge_canary(context: Context, job: Job) -> None:
     asked = sum(batch.requests for batch in own if batch.attempt == "0")
     canary.asked, canary.ok = asked, sum(answer.result.outcome is Outcome.OK for answer in answers)
     is_over = all(batch.state in CLOSED for batch in batches)  # its time is over, and nothing is left to decide about
-    if is_over or _is_good(job, canary, spending):
+    if is_over or _is_good(canary, own, spending):
         passed = context.repository.update(job, _pass)
         if passed is not None:
             context.observer.info("canary passed", job_id=job.id, ok=canary.ok, rows=asked)
@@ -47,15 +47,18 @@ def _have_come_back(batches: Sequence[Batch]) -> bool:
     return follow <= known and all(batch.state in CLOSED for batch in batches)
 
 
-def _is_good(job: Job, canary: Canary, spending: JobSpending) -> bool:
+def _is_good(canary: Canary, batches: Sequence[Batch], spending: JobSpending) -> bool:
+    """Return whether enough rows of a canary have a good answer, and cost no more than these were quoted at most.
+
+    Rows of several models, or of different lengths, may be dearer than the average of the job.
+    """
     if canary.ok < canary.min_ok * canary.asked:
         return False
     if canary.max_usd is not None and spending.spent > canary.max_usd:
         return False
-    price = job.quote.price if job.quote is not None else None
-    if price is None or job.quote is None or not job.quote.requests:
-        return True
-    return spending.spent * job.quote.requests <= price.high * canary.asked
+    quoted = [batch.high_usd for batch in batches if batch.attempt == "0"]
+    known = [high for high in quoted if high is not None]
+    return len(known) < len(quoted) or spending.spent <= sum(known, NOTHING)
 
 
 def _hold(context: Context, job: Job, rows: JobRows, answers: Sequence[CanaryAnswer], canary: Canary) -> None:

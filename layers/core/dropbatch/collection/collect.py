@@ -220,7 +220,7 @@ def _mark_collected(
         current.error_file_id = remote.error_file_id or current.error_file_id
         current.results, current.follow_ups = batch.results, children
         current.usd, current.standard_usd = written.usd, written.standard_usd
-        current.unpriced = written.unpriced
+        current.unpriced, current.unread = written.unpriced, written.unread
         current.answers, current.usage = written.answers, written.usage
         current.came_further()
         release(current)

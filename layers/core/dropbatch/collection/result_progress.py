@@ -29,6 +29,7 @@ class ResultTotals:
     usd: Decimal = Decimal(0)
     standard_usd: Decimal = Decimal(0)
     unpriced: int = 0
+    unread: int = 0
     usage_differs: bool = False  # OpenAI reports other tokens for the batch than its answers have
     out: Writer | None = field(default=None, repr=False)
 

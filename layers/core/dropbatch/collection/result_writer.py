@@ -64,7 +64,7 @@ def write_results(
         progress.written.usd = progress.tally.usd
         # If it is not known what the same would have cost without batching, nothing counts as saved.
         progress.written.standard_usd = progress.tally.usd + (progress.tally.saved or 0)
-        progress.written.unpriced = progress.tally.unpriced
+        progress.written.unpriced, progress.written.unread = progress.tally.unpriced, progress.tally.unread
         progress.written.usage = [progress.tally.tokens[kind] for kind in USAGE_KINDS]
         progress.parts.append(key)
         if former or not progress.is_judged:

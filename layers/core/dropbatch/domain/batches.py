@@ -91,6 +91,7 @@ class Batch(WorkItem):
     standard_usd: Decimal | None = None  # what the same answers would have cost without the Batch API
     micro_usd: int = 0  # the same in millionths of a dollar, as releases up to 0.2.0 wrote it
     unpriced: int = 0  # the number of its requests without a known price
+    unread: int = 0  # the number of its requests that may be paid, and whose answers could not be collected
 
     def move(self, state: BatchState) -> None:
         self.state = checked_transition(self.state, state)
@@ -136,24 +137,37 @@ class Batch(WorkItem):
                 file_id=child.file_id,
                 must_split=child.must_split,
                 rows=f"{self.results_name}.rows.{number}",
-                likely_usd=self._share(self.likely_usd, child),
-                high_usd=self._share(self.high_usd, child),
+                likely_usd=self._share(self.likely_usd, child.requests),
+                high_usd=self._share(self.high_usd, child.requests),
                 is_canary=self.is_canary,
                 expires_at=self.expires_at,
             )
             for number, child in enumerate(self.follow_ups)
         ]
 
-    def _share(self, usd: Decimal | None, child: FollowUp) -> Decimal | None:
-        """Return the part of a price that is of a child's requests, rounded up."""
+    def _share(self, usd: Decimal | None, requests: int) -> Decimal | None:
+        """Return the part of a price that is of some of its requests, rounded up."""
         if usd is None:
             return None
-        return (usd * child.requests / max(1, self.requests)).quantize(SMALLEST_USD, ROUND_UP)
+        return (usd * requests / max(1, self.requests)).quantize(SMALLEST_USD, ROUND_UP)
 
     @property
     def paid(self) -> Decimal:
         """The known cost of its answers in dollars, once collected."""
         return Decimal(self.micro_usd).scaleb(-6) if self.usd is None else self.usd
+
+    @property
+    def standard(self) -> Decimal:
+        """The price of its answers without the Batch API; as much as was paid if that is not known."""
+        return self.paid if self.standard_usd is None else self.standard_usd
+
+    @property
+    def assumed(self) -> Decimal:
+        """The price, as it was quoted, of what it may have cost beyond what is known: limits count it as spent."""
+        if self.state is BatchState.ABANDONED:
+            was_sent = self.openai_id is not None or self.creating_at is not None
+            return (self.reserved_usd if was_sent else None) or Decimal(0)
+        return self._share(self.likely_usd, min(self.requests, self.unpriced + self.unread)) or Decimal(0)
 
     @property
     def requests_moved_on(self) -> int:

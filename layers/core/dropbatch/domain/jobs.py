@@ -98,6 +98,7 @@ class Job(OutboxItem):
     approved_usd: Decimal | None = None  # the amount that was approved
     canary: Canary | None = None
     awaits_money: bool = False  # none of its batches fits its limits until others have come back
+    awaits_money_since: int = 0
     resumed_by: str | None = None  # the version of the last marker that resumed it: a marker acts once
     held_reason: HeldReason | None = None
     held_secret_version: str | None = None

@@ -23,18 +23,28 @@ def month_of(now: int) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Spending(Item):
-    """Money in US dollars: `spent` is what closed batches cost, `committed` what open ones may cost."""
+    """Money in US dollars: `spent` is what closed batches cost, `committed` what open ones may cost.
+
+    `assumed` is the quoted price of what closed batches may have cost beyond that, and nobody knows.
+    """
 
     spent: Decimal = NOTHING
+    assumed: Decimal = NOTHING
     committed: Decimal = NOTHING
 
     def commit(self, usd: Decimal) -> None:
         self.committed += usd
 
-    def settle(self, reserved: Decimal, paid: Decimal) -> None:
+    def settle(self, reserved: Decimal, paid: Decimal, assumed: Decimal = NOTHING) -> None:
         """Replace a reservation by what was paid."""
         self.committed = max(NOTHING, self.committed - reserved)
         self.spent += paid
+        self.assumed += assumed
+
+    @property
+    def used(self) -> Decimal:
+        """The cost of closed batches, as far as it is known or assumed."""
+        return self.spent + self.assumed
 
 
 class Fit(Enum):
@@ -50,13 +60,13 @@ def fit(spending: Spending, limit: Decimal | None, likely: Decimal, high: Decima
 
     It fits if even the most that it may cost does. A lone batch also goes if what it likely costs fits: otherwise, an
     estimate that is careful would keep a job from starting that was accepted. So a limit is never passed by more than
-    one batch.
+    one batch. What costs nothing always fits.
     """
-    if limit is None or spending.spent + spending.committed + high <= limit:
+    if limit is None or not high or spending.used + spending.committed + high <= limit:
         return Fit.FITS
     if spending.committed:
         return Fit.WAITS
-    return Fit.FITS if spending.spent + likely <= limit else Fit.EXCEEDS
+    return Fit.FITS if spending.used + likely <= limit else Fit.EXCEEDS
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,12 +109,13 @@ class MonthSpending(Spending):
 class Standing:
     """The spending of a job beside its limits, in US dollars. A limit is None if nobody has set one."""
 
-    spent: Decimal  # by the job so far
+    spent: Decimal  # by the job so far, as far as it is known or assumed
     likely: Decimal | None  # what all of it likely costs in the end; None if no price is known
     limit: Decimal | None  # of the job
     month: str
     month_spent: Decimal  # by all jobs, with what their open batches may cost
     month_limit: Decimal | None
+    is_sent: bool = False  # some of the job has been sent to OpenAI
 
 
 @dataclass(slots=True, kw_only=True)

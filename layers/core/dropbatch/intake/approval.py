@@ -8,7 +8,7 @@ from dropbatch.domain.spending import month_of
 from dropbatch.domain.states import HeldReason
 from dropbatch.formats.file_types import file_type
 from dropbatch.intake.sharding import ShardPlan
-from dropbatch.jobs.spending import job_limit
+from dropbatch.jobs.spending import job_limit, whole_limit
 from dropbatch.storage.context import Context
 
 MAX_UNPACKED_FACTOR = 50
@@ -29,16 +29,16 @@ def hold_reason(context: Context, job: Job, *, requests: int, asked: bool, is_bo
     if asked:
         return HeldReason.REQUESTED
     price = job.quote.price if job.quote is not None else None
-    limit, of_month = job_limit(context, job), context.max_month_usd
+    limit, of_month = whole_limit(context, job), context.max_month_usd
     if price is None:
-        if limit is not None or of_month is not None:
+        if job_limit(context, job) is not None or of_month is not None:
             return HeldReason.UNPRICED
         return HeldReason.SIZE if is_bomb or requests > MAX_UNPRICED_REQUESTS else None
     if limit is not None and price.likely > limit:
         return HeldReason.COST
-    if of_month is not None:
+    if of_month is not None and price.likely:  # a month that is over its limit holds no job that costs nothing
         month = context.repository.month_spending(month_of(context.now()))
-        if month.spent + month.committed + price.likely > of_month:
+        if month.used + month.committed + price.likely > of_month:
             return HeldReason.MONTH
     return HeldReason.SIZE if is_bomb else None
 

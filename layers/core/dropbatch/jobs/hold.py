@@ -38,7 +38,7 @@ def hold(
         return
     # An approval is of what its notice asked for, so each of these holds is a new one.
     is_new = reason in APPROVABLE or now - current.hold_ends.get(reason, 0) > SAME_HOLD_SECONDS
-    money = standing(context, current) if reason in APPROVABLE else None
+    money = standing(context, current, at_work=reason is HeldReason.COST) if reason in APPROVABLE else None
     notice = outbox.NO_NOTICE
     if is_new:
         notice = outbox.write(context, current, name, held_notices.held(context, current, reason, money=money))

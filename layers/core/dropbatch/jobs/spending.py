@@ -19,12 +19,18 @@ APPROVED_FACTOR = Decimal("1.2")
 """How much dearer a job may become than the amount that was approved."""
 
 
-def job_limit(context: Context, job: Job) -> Decimal | None:
-    """Return how many US dollars a job may cost; None if nobody has set a limit."""
+def whole_limit(context: Context, job: Job) -> Decimal | None:
+    """Return how many US dollars all of a job may cost; None if nobody has set a limit."""
     if job.approved:
         return None if job.approved_usd is None else job.approved_usd * APPROVED_FACTOR
-    of_canary = job.canary.max_usd if job.canary is not None and job.awaits_canary else None
-    limits = [limit for limit in (job.budget_usd, context.max_job_usd, of_canary) if limit is not None]
+    limits = [limit for limit in (job.budget_usd, context.max_job_usd) if limit is not None]
+    return min(limits, default=None)
+
+
+def job_limit(context: Context, job: Job) -> Decimal | None:
+    """Return how many US dollars a job may cost now: while only its canary is sent, that has a limit of its own."""
+    of_canary = job.canary.max_usd if job.canary is not None and job.awaits_canary and not job.approved else None
+    limits = [limit for limit in (whole_limit(context, job), of_canary) if limit is not None]
     return min(limits, default=None)
 
 
@@ -106,9 +112,9 @@ def settle(context: Context, batch: Batch, job: Job | None = None) -> None:
         name = current.reserved_month or month_of(context.now())
         month, spending = context.repository.month_spending(name), context.repository.job_spending(current.job_id)
         reserved, paid = current.reserved_usd or NOTHING, current.paid
-        standard = current.standard_usd or NOTHING
+        standard = current.standard
         for each in (month, spending):
-            each.settle(reserved, paid)
+            each.settle(reserved, paid, current.assumed)
         if paid:  # one that was never at work says nothing about its quote
             spending.compare(current)
         month.standard += standard
@@ -134,23 +140,30 @@ def settle_all(context: Context, job: Job, batches: Sequence[Batch]) -> None:
         settle(context, batch, job)
 
 
-def standing(context: Context, job: Job) -> Standing:
-    """Return the spending of a job beside its limits: before its first batch as it is quoted, later as it has come."""
+def standing(context: Context, job: Job, *, at_work: bool = False) -> Standing:
+    """Return the spending of a job beside its limits: before its first batch as it is quoted, later as it has come.
+
+    The limit of the job is that of all its rows, or `at_work` that which applies to its next batch.
+    """
     spending = context.repository.job_spending(job.id)
+    is_sent = False
     if job.state is JobState.BUILDING:
         likely = job.quote.price.likely if job.quote is not None and job.quote.price is not None else None
     else:
-        waiting = [batch for batch in context.repository.batches(job.id) if batch.state not in CLOSED]
+        batches = context.repository.batches(job.id)
+        is_sent = any(batch.openai_id is not None for batch in batches)
+        waiting = [batch for batch in batches if batch.state not in CLOSED]
         is_known = all(batch.likely_usd is not None for batch in waiting)
-        likely = sum((spending.price(batch)[0] for batch in waiting), spending.spent) if is_known else None
+        likely = sum((spending.price(batch)[0] for batch in waiting), spending.used) if is_known else None
     month = context.repository.month_spending(month_of(context.now()))
     return Standing(
-        spent=spending.spent,
+        spent=spending.used,
         likely=likely,
-        limit=job_limit(context, job),
+        limit=(job_limit if at_work else whole_limit)(context, job),
         month=month.month,
-        month_spent=month.spent + month.committed,
+        month_spent=month.used + month.committed,
         month_limit=context.max_month_usd,
+        is_sent=is_sent,
     )
 
 
@@ -173,5 +186,5 @@ def _places(job: Job | None, batch: Batch) -> list[tuple[str, str]]:
 def _add(total: MonthTotal, batch: Batch) -> None:
     total.requests += batch.requests
     total.paid += batch.paid
-    total.standard += batch.standard_usd or NOTHING
+    total.standard += batch.standard
     total.unpriced += batch.unpriced

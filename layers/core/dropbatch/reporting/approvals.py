@@ -1,9 +1,9 @@
 """The question for an approval: why a job waits for one, what it would cost, and which marker answers it."""
 
-from decimal import Decimal
 from typing import Any
 
 from dropbatch.domain.jobs import Job
+from dropbatch.domain.markers import MarkerKind
 from dropbatch.domain.spending import NOTHING, Standing
 from dropbatch.domain.states import HeldReason
 from dropbatch.reporting.event_members import CANARY_PAGE_NAME, results_prefix
@@ -39,34 +39,41 @@ def approval_reason(context: Context, job: Job, reason: HeldReason, standing: St
         case HeldReason.COST:
             return f"{name} waits: {_cost(job, standing)}, and more than {_limit(job, standing)} {_sent(standing)}"
         case HeldReason.MONTH:
-            left = max(NOTHING, (standing.month_limit or NOTHING) - standing.month_spent)
-            return (
-                f"{name} waits: {_cost(job, standing)}, and {money_limit(left)} is left for {standing.month} of the "
-                f"{money_limit(standing.month_limit or NOTHING)} that all jobs may cost in a month (the stack's "
-                f"parameter MaxMonthlyCost). {_sent(standing)}"
-            )
+            return f"{name} waits: {_cost(job, standing)}, and {_left(standing)} {_sent(standing)}"
         case HeldReason.UNPRICED:
             models = job.quote.unpriced_models if job.quote is not None else []
             unknown = f"the model {', '.join(models)}" if models else "its model"
             return (
                 f"{name} waits: no price is known for {unknown}, and {_any_limit(job, standing)} limits what a job may "
-                f"cost. To have it compared with the price, write the key `prices` into the recipe. {_NOTHING_SENT}"
+                f"cost. {_give_prices(job)}{_NOTHING_SENT}"
             )
         case HeldReason.SIZE:
-            is_priced = job.quote is not None and job.quote.price is not None
-            why = "it unpacks to far more than its size" if is_priced else "no price is known"
-            return f"{name} waits: it asks {rows_taken(job)}, {why}, and that may be a mistake. {_NOTHING_SENT}"
+            return f"{name} waits: it asks {rows_taken(job)}, {_size(job)} {_NOTHING_SENT}"
     raise AssertionError(f"no approval ends a hold for {reason}")
 
 
-def approval_lines(job: Job, what: str, *, is_older: bool, spent: Decimal = NOTHING) -> list[str]:
+def passed_limits(job: Job, reason: HeldReason, standing: Standing) -> list[str]:
+    """Say which limits an approval lets a job pass, besides the one that is the reason of its hold."""
+    if standing.likely is None:
+        return []
+    text = []
+    if reason is not HeldReason.COST and standing.limit is not None and standing.likely > standing.limit:
+        text.append(f"It will likely cost {about(standing.likely)}, and more than {_limit(job, standing)}")
+    rest = standing.likely - standing.spent
+    is_over = standing.month_limit is not None and standing.month_spent + rest > standing.month_limit
+    if reason is not HeldReason.MONTH and is_over and rest and not job.approved:
+        text.append(f"It will likely pass the limit of the month: {_left(standing)}")
+    return text
+
+
+def approval_lines(job: Job, what: str, *, is_older: bool, is_sent: bool = False) -> list[str]:
     """Say how to approve a job, or to drop it; for an older version of a file, no marker can."""
-    end = "To end it with what it has" if spent else "To drop it"
+    end = "To end it with what it has" if is_sent else "To drop it"
     commands = [
         f"To have it {what}: {marker_command(job.drop, 'approve')}",
         f"{end}: {marker_command(job.drop, 'cancel')}",
     ]
-    then = "it ends after 14 days with what it has" if spent else "it is cancelled after 14 days"
+    then = "it ends after 14 days with what it has" if is_sent else "it is cancelled after 14 days"
     return [*([OLDER_VERSION] if is_older else commands), f"Without an approval {then}."]
 
 
@@ -86,7 +93,7 @@ def approval_members(standing: Standing) -> dict[str, Any]:
 
 def _cost(job: Job, standing: Standing) -> str:
     likely = "an unknown amount" if standing.likely is None else about(standing.likely)
-    if not standing.spent:
+    if not standing.is_sent:
         return f"it asks {rows_taken(job)}, which will likely cost {likely}"
     return f"it has cost {about(standing.spent)} so far, and all of it will likely cost {likely}"
 
@@ -103,15 +110,42 @@ def _limit(job: Job, standing: Standing) -> str:
     return f"{limit} needs an approval (the stack's parameter MaxJobCost)."
 
 
+def _left(standing: Standing) -> str:
+    limit = standing.month_limit or NOTHING
+    left = max(NOTHING, limit - standing.month_spent)
+    return (
+        f"{money_limit(left)} is left for {standing.month} of the {money_limit(limit)} that all jobs may cost in a month "
+        "(the stack's parameter MaxMonthlyCost)."
+    )
+
+
+def _size(job: Job) -> str:
+    if job.quote is not None and job.quote.price is not None:
+        return "which were packed into a far smaller file than usual. That may be a mistake."
+    return "no price is known, and so large a file may be a mistake."
+
+
+def _give_prices(job: Job) -> str:
+    """Say how a job's limit can be compared with a price. Ready requests have no recipe that could name one."""
+    if job.recipe_path is None:
+        return ""
+    return (
+        f"To have that compared with its price, drop this run, write the key `prices` into {job.recipe_path}, and then "
+        f"make a folder `{job.drop.name}.{MarkerKind.RERUN}` beside the file. "
+    )
+
+
 def _any_limit(job: Job, standing: Standing) -> str:
     if job.budget_usd is not None:
         return "the recipe's `budget_usd`"
+    if standing.limit is None and standing.month_limit is None:
+        return "the `max_usd` of the recipe's `canary`"
     parameter = "MaxMonthlyCost" if standing.limit is None else "MaxJobCost"
     return f"the stack's parameter {parameter}"
 
 
 def _sent(standing: Standing) -> str:
-    if not standing.spent:
+    if not standing.is_sent:
         return _NOTHING_SENT
     return "The rows that were not sent yet wait, and the answers so far are kept."
 

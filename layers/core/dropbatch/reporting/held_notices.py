@@ -22,6 +22,7 @@ from dropbatch.reporting.approvals import (
     approval_members,
     approval_reason,
     approval_verdict,
+    passed_limits,
 )
 from dropbatch.reporting.event_members import UsedRecipe, is_older, listed_notices, results_prefix
 from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
@@ -74,6 +75,7 @@ def held(
                 _answered_before(job, before),
                 *open_run_lines(job, others),
                 *notice_lines(notices),
+                *([] if money is None else passed_limits(job, reason, money)),
                 *quote_lines(job.quote),
                 *approval_lines(job, "answered again anyway", is_older=is_older(context, job)),
             ]
@@ -82,13 +84,14 @@ def held(
             verdict = approval_verdict(job, reason)
             text = [
                 approval_reason(context, job, reason, money),
+                *passed_limits(job, reason, money),
                 *skipped_lines(context, job, skipped),
                 *recipe_of_retry(recipes),
                 *open_run_lines(job, others),
                 *([understood_line(understood)] if understood else []),
                 *notice_lines(notices),
                 *quote_lines(job.quote),
-                *approval_lines(job, "answered", is_older=is_older(context, job), spent=money.spent),
+                *approval_lines(job, "answered", is_older=is_older(context, job), is_sent=money.is_sent),
             ]
     detail: dict[str, Any] = {"held_reason": str(reason), "notices": listed_notices(notices)}
     if money is not None:
