@@ -114,8 +114,8 @@ def _left(standing: Standing) -> str:
     limit = standing.month_limit or NOTHING
     left = max(NOTHING, limit - standing.month_spent)
     return (
-        f"{money_limit(left)} is left for {standing.month} of the {money_limit(limit)} that all jobs may cost in a month "
-        "(the stack's parameter MaxMonthlyCost)."
+        f"{money_limit(left)} is left for {standing.month} of the {money_limit(limit)} that all jobs may cost in a "
+        "month (the stack's parameter MaxMonthlyCost)."
     )
 
 
