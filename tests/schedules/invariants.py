@@ -84,7 +84,7 @@ def check_money(fake: FakeContext) -> None:
         assert all(batch.is_settled for batch in own if batch.state is BatchState.COLLECTED)
         paid = sum((batch.paid for batch in own), Decimal(0))
         spending = repository.job_spending(job.id)
-        assert (spending.spent, spending.committed) == (paid, 0), f"the money of {job.drop.key}"
+        assert (spending.spent, spending.committed) == (paid, Decimal(0)), f"the money of {job.drop.key}"
         everything += paid
     of_months = [item for item in map(json.loads, fake.table.texts()) if item["pk"].startswith("month#")]
     months = [from_item(item, MonthSpending) for item in of_months if item["sk"] == "spending"]
