@@ -3,6 +3,7 @@
 The fakes pass the same contract suite as the real adapters (`tests/contract`).
 """
 
+from tests.fakes.answers import answer_ok, echo, response_line, tokens_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.context import FakeContext
 from tests.fakes.download import FakeDownload
@@ -11,7 +12,7 @@ from tests.fakes.killer import Killed, Killer
 from tests.fakes.names import INBOX, RESULTS, WORK
 from tests.fakes.objects import FakeObjects
 from tests.fakes.observer import FakeObserver
-from tests.fakes.openai import Answerer, FakeOpenAI, Refuser, answer_ok, echo, response_line, tokens_of
+from tests.fakes.openai import Answerer, FakeOpenAI, Refuser
 from tests.fakes.queues import Chains, FakeDeadLetters, FakeMessage, FakeQueue
 from tests.fakes.table import FakeTable
 from tests.fakes.topics import FakeTopics

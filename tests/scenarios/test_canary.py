@@ -11,6 +11,7 @@ import pytest
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.states import BatchState, HeldReason, JobState, OpenAIStatus
+from dropbatch.reporting.phrases import about
 from tests.driving import (
     RECIPE,
     batches,
@@ -46,6 +47,17 @@ def fake(tmp_path: Path) -> FakeContext:
     fake = FakeContext(tmp_path, limits=Limits(batch_requests=10))
     fake.objects.drop("recipe.yaml", CANARY)
     return fake
+
+
+def dear(output_tokens: int) -> Any:
+    """Answer each row well, with this many tokens of output."""
+
+    def answer(request: dict[str, Any]) -> Any:
+        where, line = answer_ok(request)
+        line["response"]["body"]["usage"] = {"prompt_tokens": 10, "completion_tokens": output_tokens}
+        return where, line
+
+    return answer
 
 
 def sent(fake: FakeContext) -> list[int]:
@@ -149,13 +161,7 @@ def test_a_cancel_ends_it_with_the_answers_of_the_canary(fake: FakeContext) -> N
 
 def test_a_canary_that_is_too_dear_holds_the_others(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"canary: {rows: 5, max_usd: 0.01}\n")
-
-    def dear(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        where, line = answer_ok(request)
-        line["response"]["body"]["usage"] = {"prompt_tokens": 10, "completion_tokens": 10_000}
-        return where, line
-
-    fake.openai.answer = dear
+    fake.openai.answer = dear(10_000)
     drop(fake, "a.csv", rows(25))
     run(fake, ticks=20)
     assert only_job(fake).held_reason is HeldReason.CANARY
@@ -163,16 +169,14 @@ def test_a_canary_that_is_too_dear_holds_the_others(fake: FakeContext) -> None:
 
 
 def test_a_canary_that_is_dearer_than_quoted_at_most_holds_the_others(fake: FakeContext) -> None:
-    def dear(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        where, line = answer_ok(request)
-        line["response"]["body"]["usage"] = {"prompt_tokens": 10, "completion_tokens": 1_000_000}
-        return where, line
-
-    fake.openai.answer = dear
+    fake.openai.answer = dear(1_000_000)
     drop(fake, "a.csv", rows(25))
     run(fake, ticks=20)
     assert only_job(fake).held_reason is HeldReason.CANARY
     assert "more for a row than was quoted at most" in published(fake, "held")[-1].text
+    asked = only_job(fake).asked_usd
+    assert asked is not None
+    assert f"All rows will likely cost {about(asked)}." in published(fake, "held")[-1].text, "the price to approve"
 
 
 def test_a_canary_whose_own_price_is_over_its_limit_is_not_sent(fake: FakeContext) -> None:

@@ -15,6 +15,7 @@ from dropbatch.formats.file_types import KINDS
 from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Notification
+from dropbatch.reporting.quote_lines import quote_lines
 from dropbatch.reporting.runs import run_line
 from tests import event_contract
 from tests.driving import (
@@ -578,9 +579,7 @@ def test_an_unchanged_rerun_needs_an_approval_and_names_the_former_cost(fake: Fa
         "a.csv waits: the same 3 rows with the same recipe were answered by run 1. That cost under a cent, and another "
         "run would cost as much. Nothing was sent to OpenAI yet, and nothing is billed.",
         "Asked for by a.csv.rerun.",
-        "It will cost under a cent.",
-        "That is 3 requests with about 30 input tokens and 6 output tokens (5 to 16). The estimate is based on 1 "
-        "earlier job of the recipe.",
+        *quote_lines(again.quote),
         "To have it answered again anyway: echo | aws s3 cp - s3://the-inbox/a.csv.approve",
         "  or, in the S3 console, make a folder `a.csv.approve` beside the file",
         "To drop it: echo | aws s3 cp - s3://the-inbox/a.csv.cancel",

@@ -12,7 +12,7 @@ import pytest
 from dropbatch.ports import RemoteBatch
 from tests.driving import drop, jobs, result, result_json, run
 from tests.fakes import FakeContext
-from tests.fakes.openai import response_line
+from tests.fakes.answers import response_line
 
 ANSWERS: dict[str, Any] = json.loads((Path(__file__).parent / "odd_answers.json").read_text())
 """By name: a status, and the body of a response."""

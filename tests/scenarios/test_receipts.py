@@ -12,7 +12,7 @@ from dropbatch.domain.states import JobState, OpenAIStatus
 from tests.driving import drop, jobs, last_message, only_job, result, result_json, run
 from tests.driving import rows as rows_of
 from tests.fakes import FakeContext
-from tests.fakes.openai import answer_ok, response_line
+from tests.fakes.answers import answer_ok, response_line
 
 RECIPE = b'model: gpt-6-luna\nprompt: "{{ text }}"\n'
 INPUT, CACHED, WRITTEN, OUTPUT, REASONING = 100_000, 20_000, 30_000, 10_000, 4_000

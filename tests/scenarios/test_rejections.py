@@ -138,8 +138,8 @@ CASES = {
         "not_supported_yet",
         ("Line 3 of recipe.yaml", "not supported yet", "leave it out"),
         3,
-        key="budget_usd",
-        recipe=RECIPE + b"budget_usd: 5\n",
+        key="expect",
+        recipe=RECIPE + b"expect: 5\n",
     ),
     "a wrong type in a recipe": Wrong(
         "a.csv",

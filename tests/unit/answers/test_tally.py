@@ -68,6 +68,19 @@ def test_a_cost_that_is_known_in_full_is_one_sentence() -> None:
     assert cost_members(Tally())["paid"] == 0.0
 
 
+@pytest.mark.parametrize(
+    ("paid", "standard", "words"),
+    [
+        (0.003, 0.006, "Paid under a cent, and saved under a cent by batching."),
+        (0.003, 0.0099, "Paid under a cent, and saved under a cent by batching."),
+        (0.005, 0.01, "Paid under a cent, and saved 1 cent by batching. The synchronous API costs about 1 cent."),
+        (0.006, 0.003, "Paid under a cent, which is under a cent more than without batching."),
+    ],
+)
+def test_sums_under_a_cent_have_no_difference_of_a_cent(paid: float, standard: float, words: str) -> None:
+    assert cost_sentence(tally(cost(paid, standard))) == words
+
+
 @pytest.mark.parametrize("cost", [cost(0.0, 0.0, unpriced=1), cost(0.0, 0.0, unread=1)])
 def test_an_unknown_cost_is_not_zero(cost: Cost) -> None:
     assert (cost_members(tally(cost))["paid"], cost_members(tally(cost))["saved"]) == (None, None)

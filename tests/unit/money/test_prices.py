@@ -17,7 +17,7 @@ from dropbatch.money import prices
 from dropbatch.money.cost_meter import CostMeter
 from dropbatch.money.price_list import find_model
 from dropbatch.money.prices import GIVEN, Prices, prices_of, tokens_by_kind
-from dropbatch.recipes.given_prices import GivenPrices
+from dropbatch.recipes.money_values import GivenPrices
 
 CHAT = "/v1/chat/completions"
 MILLION = 1_000_000

@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from dropbatch.recipes.given_prices import GivenPrices
 from dropbatch.recipes.key_values import Example, RowLimit
+from dropbatch.recipes.money_values import CanaryRows, GivenPrices
 from dropbatch.recipes.parser import parse_recipe
 
 from .driving import SHORT, only, problems_of
@@ -48,6 +48,13 @@ from .driving import SHORT, only, problems_of
         ("examples: {input: a, output: b}", "a mapping"),
         ("examples: [{input: a}]", "input and output"),
         ("examples: [{input: a, output: 4}]", "number 4"),
+        ("budget_usd: 0", "an amount of US dollars above 0, at most 1,000,000, not the number 0; write it as in"),
+        ("budget_usd: 1000001", "at most 1,000,000"),
+        ("budget_usd: true", "truth value true"),
+        ("budget_usd: '1e3'", "'1e3'; write it as in budget_usd: 2.50."),
+        ("canary: {rows: 5, max_usd: -1}", "write it as in max_usd: 2.50."),
+        ("canary: {rows: 5, min_ok: 1.01}", "a share of the rows from 0 to 1"),
+        ("canary: {rows: 5, seed: 3}", "a seed goes with sample: true"),
         ("prices: 4", "number 4"),
         (
             "prices: {input: 1}",
@@ -83,6 +90,25 @@ def test_a_value_of_the_wrong_kind_says_what_it_must_be_and_what_it_is(line: str
 )
 def test_prices_are_exact_decimals(written: str, prices: GivenPrices) -> None:
     assert parse_recipe(f"{SHORT}prices: {written}\n".encode()).prices == prices
+
+
+@pytest.mark.parametrize(
+    ("written", "amount"),
+    [
+        ("2.50", "2.5"),
+        ("'$2.50'", "2.50"),
+        ("0.000000000001", "0.000000000001"),
+        ("1000000", "1000000"),
+    ],
+)
+def test_a_budget_is_an_exact_decimal(written: str, amount: str) -> None:
+    assert parse_recipe(f"{SHORT}budget_usd: {written}\n".encode()).budget_usd == Decimal(amount)
+
+
+@pytest.mark.parametrize("share", ["0", "1", "0.9"])
+def test_a_canary_may_ask_for_any_share_of_good_answers(share: str) -> None:
+    recipe = parse_recipe(f"{SHORT}canary: {{rows: 5, min_ok: {share}, sample: true}}\n".encode())
+    assert recipe.canary == CanaryRows(5, Decimal(share), seed=1)
 
 
 def test_a_tab_as_delimiter_can_be_spelled() -> None:

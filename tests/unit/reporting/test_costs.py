@@ -3,10 +3,13 @@
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.states import BatchState
 from dropbatch.reporting.costs import cost_given_up
 from dropbatch.reporting.end_notices import results_given_up
+from dropbatch.reporting.phrases import money_limit
 from tests.driving import drop as dropped
 from tests.driving import only_job, run
 from tests.fakes import FakeContext
@@ -27,3 +30,19 @@ def test_a_job_without_results_reports_what_its_collected_batches_cost(tmp_path:
     assert (cost["unpriced_requests"], cost["uncollected_requests"], cost["saved"]) == (3, 10, None)
     text = results_given_up(fake.context, job).text
     assert "Paid about $1.25 for the answers that came. OpenAI may have charged for 10 requests; no sum" in text
+
+
+@pytest.mark.parametrize(
+    ("usd", "words"),
+    [
+        ("0", "nothing"),
+        ("0.0000001", "$0.0000001"),
+        ("0.01", "1 cent"),
+        ("0.5", "50 cents"),
+        ("1.0", "$1"),
+        ("2.5", "$2.50"),
+        ("1000", "$1,000"),
+    ],
+)
+def test_a_limit_is_said_as_somebody_wrote_it(usd: str, words: str) -> None:
+    assert money_limit(Decimal(usd)) == words

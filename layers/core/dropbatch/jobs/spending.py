@@ -74,8 +74,8 @@ def reserve(context: Context, job: Job, batch: Batch) -> bool:
             return False
         _, price = spending.price(batch)
         spending.expires_at = batch.expires_at
-        spending.committed += price
-        month.committed += price
+        for each in (month, spending):
+            each.commit(price)
         batch.reserved_usd, batch.reserved_month = price, month.month
         try:
             context.repository.save_all([batch, spending, month])

@@ -1,4 +1,4 @@
-"""The prices of models, by the recipe or the public price list, and the cost of answers in US dollars.
+"""The prices of models, by the recipe or the public price list: what a job is quoted at, and what answers cost.
 
-Never: a decision to spend. It adds up what was spent.
+Never: a decision to spend, or an item of the table.
 """

@@ -13,7 +13,7 @@ from dropbatch.batch_api.endpoints import CHAT, endpoint_at
 from dropbatch.batch_api.tool_fees import BLOCK_TOKENS, charges_blocks, search_model_kind
 from dropbatch.domain.outcomes import ANSWERED
 from dropbatch.money.prices import Tariff, prices_of, tokens_by_kind
-from dropbatch.recipes.given_prices import GivenPrices
+from dropbatch.recipes.money_values import GivenPrices
 
 _ZERO = Decimal(0)
 

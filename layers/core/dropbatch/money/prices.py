@@ -21,7 +21,7 @@ from dropbatch.batch_api.billing import has_cached_batch_price, host_factor, is_
 from dropbatch.batch_api.endpoints import CHAT, endpoint_at
 from dropbatch.batch_api.tool_fees import FILE_SEARCH, WEB_SEARCH, call_fee
 from dropbatch.money.price_list import ListedModel, find_model
-from dropbatch.recipes.given_prices import GivenPrices
+from dropbatch.recipes.money_values import GivenPrices
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, TieredPrices

@@ -5,7 +5,7 @@ A reader reports a wrong value, and returns None in its place.
 
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,29 +162,39 @@ def read_limit(problems: RecipeProblems, key: str, value: Any) -> RowLimit | Non
     if not isinstance(value, dict):
         rows = whole_number(1, advice="leave the key out to have all rows answered.")(problems, key, value)
         return None if rows is None else RowLimit(rows)
-    for name in value:
-        if name not in _LIMIT_KEYS:
-            like = nearest(name, _LIMIT_KEYS)
-            advice = f"did you mean {like}?" if like else f"the keys are {listed(_LIMIT_KEYS)}."
-            problems.add("unknown_key", f"{key}.{name}", f"there is no such key; {advice}")
-    is_sample = read_truth(problems, f"{key}.sample", value["sample"]) if "sample" in value else False
-    seed: Any = value.get("seed", DEFAULT_SEED)
-    if "seed" in value and is_sample is False:
-        problems.add("conflicting_keys", f"{key}.seed", "a seed goes with sample: true; add that, or leave it out.")
-    else:
-        whole_number(0, MAX_SEED)(problems, f"{key}.seed", seed)
+    refuse_unknown_keys(problems, key, value, _LIMIT_KEYS)
+    seed = read_seed(problems, key, value)
     if "rows" not in value:
         sentence = "there is no number of rows; add one, as in limit: {rows: 50, sample: true}."
         problems.add("missing_key", key, sentence)
         return None
     rows = whole_number(1)(problems, f"{key}.rows", value["rows"])
-    if rows is not None and is_sample and rows > MAX_SAMPLED_ROWS:
+    if rows is not None and seed is not None and rows > MAX_SAMPLED_ROWS:
         sentence = (
             f"a sample has at most {MAX_SAMPLED_ROWS:,} rows, but {rows:,} are asked for; write fewer, or leave "
             "sample out to ask the first ones."
         )
         problems.add("wrong_value", f"{key}.rows", sentence)
-    return None if rows is None else RowLimit(rows, seed if is_sample else None)
+    return None if rows is None else RowLimit(rows, seed)
+
+
+def refuse_unknown_keys(problems: RecipeProblems, key: str, value: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Report the keys of a mapping that are not known, each with the one that was probably meant."""
+    for name in value:
+        if name not in known:
+            like = nearest(name, known)
+            advice = f"did you mean {like}?" if like else f"the keys are {listed(known)}."
+            problems.add("unknown_key", f"{key}.{name}", f"there is no such key; {advice}")
+
+
+def read_seed(problems: RecipeProblems, key: str, value: Mapping[str, Any]) -> int | None:
+    """Return the seed of a mapping of `rows`, `sample` and `seed`; None if it takes the first rows."""
+    is_sample = read_truth(problems, f"{key}.sample", value["sample"]) if "sample" in value else False
+    if "seed" in value and is_sample is False:
+        problems.add("conflicting_keys", f"{key}.seed", "a seed goes with sample: true; add that, or leave it out.")
+        return None
+    seed = whole_number(0, MAX_SEED)(problems, f"{key}.seed", value.get("seed", DEFAULT_SEED))
+    return seed if is_sample else None
 
 
 def read_endpoint(problems: RecipeProblems, key: str, value: Any) -> str | None:

@@ -8,7 +8,6 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from dropbatch.batch_api.endpoints import CHAT
 from dropbatch.domain.problems import Problem, Problems
-from dropbatch.recipes.given_prices import GivenPrices, read_prices
 from dropbatch.recipes.key_values import (
     EVENTS,
     Example,
@@ -32,7 +31,7 @@ from dropbatch.recipes.key_values import (
     read_text,
     read_truth,
 )
-from dropbatch.recipes.money_values import CanaryRows, read_amount, read_canary
+from dropbatch.recipes.money_values import CanaryRows, GivenPrices, read_amount, read_canary, read_prices
 from dropbatch.recipes.recipe_problems import problem_at
 from dropbatch.recipes.yaml import Place
 

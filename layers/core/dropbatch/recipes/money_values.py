@@ -1,20 +1,31 @@
-"""The values of a recipe's keys about money: amounts of US dollars, and the rows that are sent before all others."""
+"""The values of a recipe's keys about money: a budget, prices, and the rows that are sent before all others."""
 
+import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 
-from dropbatch.recipes.key_values import DEFAULT_SEED, MAX_SEED, read_truth, whole_number
-from dropbatch.recipes.quoted_names import listed
+from dropbatch.recipes.key_values import read_mapping, read_seed, refuse_unknown_keys, whole_number
 from dropbatch.recipes.recipe_problems import RecipeProblems
-from dropbatch.recipes.similar_names import nearest
+
+MAX_USD = Decimal(1_000_000)
+"""Far above any budget, and as a price it is a dollar a token. More is a slip, such as an amount in cents."""
 
 MAX_CANARY_ROWS = 1_000
 """More rows are no canary. Their answers are shown on one page."""
 
 DEFAULT_MIN_OK = Decimal("0.9")
 
-_CANARY_KEYS = ("rows", "min_ok", "max_usd", "sample", "seed")
+_DECIMAL = re.compile(r"\d{1,9}(?:\.\d{1,12})?")
+
+
+class GivenPrices(NamedTuple):
+    """The prices of a million tokens in a batch, in US dollars. Prices that are None follow from that of the input."""
+
+    input: Decimal
+    output: Decimal
+    cached: Decimal | None = None
+    cache_write: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +41,44 @@ class CanaryRows:
     seed: int | None = None
 
 
+_PRICE_KEYS = ("input", "cached", "cache_write", "output")
+_REQUIRED_PRICES = ("input", "output")
+_CANARY_KEYS = ("rows", "min_ok", "max_usd", "sample", "seed")
+
+
 def read_amount(problems: RecipeProblems, key: str, value: Any) -> Decimal | None:
     """Return a positive amount of US dollars, of a number or a text such as `$2.50`."""
-    amount = read_decimal(str(value).strip().removeprefix("$")) if _is_number(value) else None
-    if amount is not None and amount > 0:
+    amount = _decimal(value.strip().removeprefix("$") if isinstance(value, str) else value)
+    if amount is not None and 0 < amount <= MAX_USD:
         return amount
-    problems.add_wrong_value(key, "an amount of US dollars above 0", value, f"write it as in {_last(key)}: 2.50.")
+    expected = f"an amount of US dollars above 0, at most {MAX_USD:,}"
+    problems.add_wrong_value(key, expected, value, f"write it as in {_last(key)}: 2.50.")
     return None
 
 
-def read_decimal(text: str) -> Decimal | None:
-    """Return the finite decimal number that a text is; None if it is none."""
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
+def read_prices(problems: RecipeProblems, key: str, value: Any) -> GivenPrices | None:
+    """Return prices, for a mapping of them."""
+    written = read_mapping(problems, key, value)
+    if written is None:
         return None
-    return number if number.is_finite() else None
+    refuse_unknown_keys(problems, key, written, _PRICE_KEYS)
+    prices = {name: _read_price(problems, f"{key}.{name}", written[name]) for name in _PRICE_KEYS if name in written}
+    missing = [name for name in _REQUIRED_PRICES if name not in written]
+    for name in missing:
+        sentence = f"there is no price of {name} tokens; add one, as in prices: {{input: 0.05, output: 0.25}}."
+        problems.add("missing_key", key, sentence)
+    if missing or any(price is None for price in prices.values()):
+        return None
+    return GivenPrices(**prices)  # type: ignore[arg-type]  # none is None
+
+
+def _read_price(problems: RecipeProblems, key: str, value: Any) -> Decimal | None:
+    price = _decimal(value)
+    if price is not None and price <= MAX_USD:
+        return price
+    expected = f"a price in US dollars for a million tokens, from 0 to {MAX_USD:,}"
+    problems.add_wrong_value(key, expected, value, "write it as in 0.25.")
+    return None
 
 
 def read_canary(problems: RecipeProblems, key: str, value: Any) -> CanaryRows | None:
@@ -53,17 +86,8 @@ def read_canary(problems: RecipeProblems, key: str, value: Any) -> CanaryRows | 
     if not isinstance(value, dict):
         rows = whole_number(1, MAX_CANARY_ROWS, "write it as in canary: 50.")(problems, key, value)
         return None if rows is None else CanaryRows(rows)
-    for name in value:
-        if name not in _CANARY_KEYS:
-            like = nearest(name, _CANARY_KEYS)
-            advice = f"did you mean {like}?" if like else f"the keys are {listed(_CANARY_KEYS)}."
-            problems.add("unknown_key", f"{key}.{name}", f"there is no such key; {advice}")
-    is_sample = read_truth(problems, f"{key}.sample", value["sample"]) if "sample" in value else False
-    seed: Any = value.get("seed", DEFAULT_SEED)
-    if "seed" in value and is_sample is False:
-        problems.add("conflicting_keys", f"{key}.seed", "a seed goes with sample: true; add that, or leave it out.")
-    else:
-        whole_number(0, MAX_SEED)(problems, f"{key}.seed", seed)
+    refuse_unknown_keys(problems, key, value, _CANARY_KEYS)
+    seed = read_seed(problems, key, value)
     if "rows" not in value:
         sentence = "there is no number of rows; add one, as in canary: {rows: 50, min_ok: 0.9}."
         problems.add("missing_key", key, sentence)
@@ -73,19 +97,22 @@ def read_canary(problems: RecipeProblems, key: str, value: Any) -> CanaryRows | 
     max_usd = read_amount(problems, f"{key}.max_usd", value["max_usd"]) if "max_usd" in value else None
     if rows is None or min_ok is None:
         return None
-    return CanaryRows(rows, min_ok, max_usd, seed if is_sample else None)
+    return CanaryRows(rows, min_ok, max_usd, seed)
 
 
 def _read_share(problems: RecipeProblems, key: str, value: Any) -> Decimal | None:
-    share = read_decimal(str(value)) if _is_number(value) else None
-    if share is not None and 0 <= share <= 1:
+    share = _decimal(value)
+    if share is not None and share <= 1:
         return share
     problems.add_wrong_value(key, "a share of the rows from 0 to 1", value, f"write it as in {_last(key)}: 0.9.")
     return None
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | str | Decimal) and not isinstance(value, bool)
+def _decimal(value: Any) -> Decimal | None:
+    """Return the number that a value is, or that a text spells in plain digits, from 0 on; None if it is none."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    text = format(Decimal(str(value)), "f") if is_number else value
+    return Decimal(text) if isinstance(text, str) and _DECIMAL.fullmatch(text) else None
 
 
 def _last(key: str) -> str:

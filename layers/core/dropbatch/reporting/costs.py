@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dropbatch.batch_api.endpoints import ENDPOINTS, endpoint_at
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import BatchState
-from dropbatch.reporting.phrases import about, batches_counted, counted, dollars, money, read_dollars, shown
+from dropbatch.reporting.phrases import (
+    CENT,
+    about,
+    batches_counted,
+    counted,
+    dollars,
+    dollars_or_null,
+    money,
+    read_dollars,
+    shown,
+)
 from dropbatch.storage.context import Context
 
 if TYPE_CHECKING:  # tallies know of recipes, which a poll does not load
@@ -52,8 +62,8 @@ class ModelLine(NamedTuple):
             "model": self.model,
             "requests": self.requests,
             "tokens": dict(self.tokens),
-            "paid": _number(self.paid),
-            "synchronous": _number(self.standard),
+            "paid": dollars_or_null(self.paid),
+            "synchronous": dollars_or_null(self.standard),
             "unpriced_requests": self.unpriced,
             "prices": self.source or None,
             "notes": list(self.notes),
@@ -149,11 +159,10 @@ def _paid_sentence(sums: _Sums, exactly: Decimal | None) -> str:
         return "Nothing was paid."
     if standard is None or exactly is None:
         return f"Paid {about(paid)}; what batching saved is not known, because only the recipe gives prices."
-    saved = round(standard, 2) - round(paid, 2)  # the difference of what is shown
     if exactly < 0:  # some models give a discount on cached input only without the Batch API
-        return f"Paid {about(paid)}, which is {_difference(-saved, -exactly)} more than without batching."
-    text = f"Paid {about(paid)}, and saved {_difference(saved, exactly)} by batching."
-    return text + (f" The synchronous API costs {about(standard)}." if round(standard, 2) else "")
+        return f"Paid {about(paid)}, which is {_difference(standard, paid, -exactly)} more than without batching."
+    text = f"Paid {about(paid)}, and saved {_difference(paid, standard, exactly)} by batching."
+    return text + (f" The synchronous API costs {about(standard)}." if standard >= CENT else "")
 
 
 def page_sums(tally: "Tally", lines: Sequence[ModelLine]) -> tuple[Decimal | None, Decimal | None, str | None]:
@@ -164,13 +173,15 @@ def page_sums(tally: "Tally", lines: Sequence[ModelLine]) -> tuple[Decimal | Non
     sums, exactly = _sums(tally, lines), tally.saved
     if sums.paid is None or sums.standard is None or exactly is None:
         return sums.paid, None, None
-    saved = round(sums.standard, 2) - round(sums.paid, 2)
-    return sums.paid, sums.standard, _difference(-saved, -exactly) if exactly < 0 else _difference(saved, exactly)
+    if exactly < 0:
+        return sums.paid, sums.standard, _difference(sums.standard, sums.paid, -exactly)
+    return sums.paid, sums.standard, _difference(sums.paid, sums.standard, exactly)
 
 
-def _difference(shown_as: Decimal, exactly: Decimal) -> str:
+def _difference(smaller: Decimal, larger: Decimal, exactly: Decimal) -> str:
     """Say the difference of two sums as they are shown; if they look the same, at most `under a cent`."""
-    return money(shown_as if shown_as > 0 else min(exactly, _UNDER_A_CENT))
+    shown_as = round(larger, 2) - round(smaller, 2)
+    return money(shown_as if shown_as > 0 and larger >= CENT else min(exactly, _UNDER_A_CENT))
 
 
 def receipt_lines(tally: "Tally", job: Job, before: Mapping[str, Any] | None) -> list[str]:
@@ -262,9 +273,9 @@ def cost_members(
     sums = _sums(tally, lines)
     members = {
         "currency": "USD",
-        "paid": _number(sums.paid),
-        "synchronous": _number(sums.standard),
-        "saved": _number(sums.saved),
+        "paid": dollars_or_null(sums.paid),
+        "synchronous": dollars_or_null(sums.standard),
+        "saved": dollars_or_null(sums.saved),
         "fees": dollars(tally.fees_usd),
         "unpriced_requests": tally.unpriced,
         "uncollected_requests": tally.unread,
@@ -301,7 +312,7 @@ def cost_before(decision: Mapping[str, Any] | None) -> dict[str, Any]:
     tokens.update(chain.get("tokens", {}))
     return {
         "jobs": 1 + chain.get("jobs", 0),
-        **{name: _number(_added(known, read_dollars(chain.get(name)))) for name, known in own.items()},
+        **{name: dollars_or_null(_added(known, read_dollars(chain.get(name)))) for name, known in own.items()},
         **{name: cost.get(name, 0) + chain.get(name, 0) for name in _UNKNOWN},
         "tokens": dict(+tokens),
     }
@@ -332,7 +343,3 @@ def cost_given_up(context: Context, job: Job) -> dict[str, Any]:
 
 def _added(one: Decimal | None, other: Decimal | None) -> Decimal | None:
     return one if other is None else other if one is None else one + other
-
-
-def _number(usd: Decimal | None) -> float | None:
-    return None if usd is None else dollars(usd)

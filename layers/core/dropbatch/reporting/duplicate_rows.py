@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from dropbatch.domain.jobs import Job
-from dropbatch.reporting.phrases import about, dollars, rows_counted
+from dropbatch.reporting.phrases import about, dollars_or_null, rows_counted
 
 if TYPE_CHECKING:  # tallies know of recipes, which a poll does not load
     from dropbatch.answers.duplicates import Duplicates
@@ -33,10 +33,9 @@ def saved_members(duplicates: "Duplicates") -> dict[str, Any]:
     """Return the members of an event about a job with duplicates. Without duplicates there are none."""
     if not duplicates.rows:
         return {}
-    saved = duplicates.saved
     return {
         "duplicates": {
-            "saved": None if saved is None else dollars(saved),
+            "saved": dollars_or_null(duplicates.saved),
             "unpriced": duplicates.unpriced,
             "tokens": dict(duplicates.tokens),
         }

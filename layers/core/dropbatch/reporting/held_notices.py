@@ -31,7 +31,7 @@ from dropbatch.reporting.phrases import (
     about,
     as_text,
     counted,
-    dollars,
+    dollars_or_null,
     marker_command,
     notice_lines,
     rows_counted,
@@ -72,8 +72,7 @@ def held(
         case HeldReason.REPEATED:
             verdict = approval_verdict(job, reason)
             text = [
-                f"{job.drop.name} waits: the same {rows_counted(job.rows)} with the same recipe were answered by "
-                f"{_named(before)}. {_cost_again(before)} Nothing was sent to OpenAI yet, and nothing is billed.",
+                _answered_before(job, before),
                 *open_run_lines(job, others),
                 *notice_lines(notices),
                 *([] if money is None else passed_limits(job, reason, money)),
@@ -102,7 +101,7 @@ def held(
     if others.shown:
         detail["open_runs"] = [run.to_json() for run in others.shown]
     if before is not None:
-        detail["answered_by"] = {"job_id": before.job.id, "paid": None if before.paid is None else dollars(before.paid)}
+        detail["answered_by"] = {"job_id": before.job.id, "paid": dollars_or_null(before.paid)}
     return notification_of(context, job, "held", "held", verdict, text, detail)
 
 
@@ -123,16 +122,18 @@ def _failing(context: Context, job: Job) -> list[str]:
     ]
 
 
-def _named(before: AnsweredBefore | None) -> str:
-    if before is None:
-        return "another run"
-    return f"run {before.job.run}" if before.job.run else f"the job {before.job.id}"
-
-
-def _cost_again(before: AnsweredBefore | None) -> str:
-    if before is None or before.paid is None:
-        return "The cost of that run is not known; another run costs as much."
-    return f"That cost {about(before.paid)}, and another run would cost as much."
+def _answered_before(job: Job, before: AnsweredBefore | None) -> str:
+    """Say which run has answered the rows of a job, and what it cost."""
+    former = "another run"
+    if before is not None:
+        former = f"run {before.job.run}" if before.job.run else f"the job {before.job.id}"
+    cost = "The cost of that run is not known; another run costs as much."
+    if before is not None and before.paid is not None:
+        cost = f"That cost {about(before.paid)}, and another run would cost as much."
+    return (
+        f"{job.drop.name} waits: the same {rows_counted(job.rows)} with the same recipe were answered by {former}. "
+        f"{cost} Nothing was sent to OpenAI yet, and nothing is billed."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,9 @@
 """The money of the month in the messages about ended jobs: what all jobs have spent so far."""
 
-from decimal import Decimal
 from typing import Any
 
 from dropbatch.domain.spending import month_of
-from dropbatch.reporting.phrases import counted, dollars, money
+from dropbatch.reporting.phrases import counted, dollars, dollars_or_null, money, money_limit
 from dropbatch.storage.context import Context
 
 
@@ -13,7 +12,7 @@ def month_line(context: Context, now: int) -> str:
     month = context.repository.month_spending(month_of(now))
     text = f"This month: {money(month.spent)}"
     if context.max_month_usd is not None:
-        text += f" of {_limit(context.max_month_usd)}"
+        text += f" of {money_limit(context.max_month_usd)}"
     if month.unpriced:
         text += f", without {counted(month.unpriced, 'request')} of unknown price"
     return f"{text}."
@@ -22,14 +21,9 @@ def month_line(context: Context, now: int) -> str:
 def month_members(context: Context, now: int) -> dict[str, Any]:
     """Return the same as members of an event."""
     month = context.repository.month_spending(month_of(now))
-    limit = context.max_month_usd
     return {
         "name": month.month,
         "spent": dollars(month.spent),
-        "limit": None if limit is None else dollars(limit),
+        "limit": dollars_or_null(context.max_month_usd),
         "unpriced_requests": month.unpriced,
     }
-
-
-def _limit(usd: Decimal) -> str:
-    return f"${usd:,.0f}" if usd == usd.to_integral_value() else money(usd)

@@ -67,7 +67,8 @@ def end_to_come(jobs: Sequence[Job], done: str) -> str:
     return f"OpenAI answers within 24 hours; {then}."
 
 
-_CENT, _LEAST = Decimal("0.01"), Decimal("0.00001")
+CENT = Decimal("0.01")
+_LEAST = Decimal("0.00001")
 
 
 def money(usd: Decimal) -> str:
@@ -75,7 +76,7 @@ def money(usd: Decimal) -> str:
     cents = round(usd * 100)
     if usd <= 0:
         return "nothing"
-    if usd < _CENT:
+    if usd < CENT:
         return "under a cent"
     return counted(cents, "cent") if cents < 100 else f"${usd:,.2f}"
 
@@ -90,14 +91,26 @@ def dollars(usd: Decimal) -> float:
     return float(shown(usd))
 
 
+def dollars_or_null(usd: Decimal | None) -> float | None:
+    """Return the same; None for a sum that is not known, or a limit that nobody has set."""
+    return None if usd is None else dollars(usd)
+
+
 def read_dollars(written: float | None) -> Decimal | None:
     """Return a sum that JSON shows; None if it is not known."""
     return None if written is None else Decimal(str(written))
 
 
+def money_limit(usd: Decimal) -> str:
+    """Say a limit, which somebody wrote: `$500`, `$2.50`, and one of less than a cent with all its digits."""
+    if 0 < usd < CENT:
+        return f"${usd.normalize():f}"
+    return f"${usd:,.0f}" if usd >= 1 and usd == usd.to_integral_value() else money(usd)
+
+
 def about(usd: Decimal) -> str:
     """Say a sum that is calculated from a price list: `about 3 cents`; `under a cent` is vague enough."""
-    return f"about {money(usd)}" if usd >= _CENT else money(usd)
+    return f"about {money(usd)}" if usd >= CENT else money(usd)
 
 
 def local_time(seconds: int, zone: tzinfo) -> str:

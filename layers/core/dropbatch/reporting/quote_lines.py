@@ -17,9 +17,7 @@ from dropbatch.domain.quotes import (
     Quote,
     Tokens,
 )
-from dropbatch.reporting.phrases import about, counted, dollars, money
-
-_CENT = Decimal("0.01")
+from dropbatch.reporting.phrases import CENT, about, counted, dollars, dollars_or_null, money
 
 _BASES = {
     SCHEMA: "The length of the answers is estimated by the recipe's schema.",
@@ -48,7 +46,7 @@ def quotes_line(quotes: Sequence[Quote | None]) -> list[str]:
     total = Dollars()
     for price in prices:
         total.add(price)
-    if total.high < _CENT:
+    if total.high < CENT:
         return []
     text = f"They will cost {about(total.likely)} together (at most {money(total.high)})."
     unknown = len(quotes) - len(prices)
@@ -66,7 +64,7 @@ def quote_members(quote: Quote) -> dict[str, Any]:
         "cached_tokens": quote.cached_tokens,
         "price": _dollars(quote.price),
         "standard_price": _dollars(quote.standard_price),
-        "cache_saves": None if quote.cache_saves is None else dollars(quote.cache_saves),
+        "cache_saves": dollars_or_null(quote.cache_saves),
         "unpriced_models": quote.unpriced_models,
         "basis": quote.basis,
         "history_jobs": quote.history_jobs,
@@ -87,7 +85,7 @@ def quoted_and_paid(quote: Quote | None, paid: Decimal | None) -> dict[str, Any]
 
 def quoted_sentence(quote: Quote | None, paid: Decimal | None) -> list[str]:
     """Say how the quote compares with what was paid; nothing if one of them is not known, or for less than a cent."""
-    if quote is None or quote.price is None or quote.price.high < _CENT or paid is None:
+    if quote is None or quote.price is None or quote.price.high < CENT or paid is None:
         return []
     return [f"It was quoted at {about(quote.price.likely)}, at most {money(quote.price.high)}."]
 
@@ -108,11 +106,11 @@ def _price(quote: Quote) -> str:
         return f"Its price is not known, because the price list has none for {models}."
     if not price.high:
         return "It costs nothing: its model is free."
-    if price.high < _CENT:
+    if price.high < CENT:
         return "It will cost under a cent."
     standard = f"; {money(quote.standard_price.likely)} without the Batch API" if quote.standard_price else ""
     text = f"It will cost {about(price.likely)} (at most {money(price.high)}{standard})."
-    if quote.cache_saves and quote.cache_saves >= _CENT:
+    if quote.cache_saves and quote.cache_saves >= CENT:
         text += f" OpenAI's cache saves {about(quote.cache_saves)} of the input's price; that is in the sums."
     return text
 
