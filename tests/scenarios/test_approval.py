@@ -207,7 +207,7 @@ def test_a_question_names_each_limit_that_the_job_passes(fake: FakeContext) -> N
     run(fake, ticks=3)
     assert "its recipe says `hold: true`" in held(fake).text
     assert "needs an approval (the stack's parameter MaxJobCost)." in held(fake).text
-    assert "nothing is left for 2025-06 of the $100.00 that all jobs may cost in a month" in held(fake).text
+    assert "nothing is left for 2025-06 of the $100 that all jobs may cost in a month" in held(fake).text
 
 
 def test_a_new_month_begins_with_nothing(tmp_path: Path) -> None:

@@ -231,7 +231,7 @@ def test_the_question_about_a_canary_names_the_limits_of_the_other_rows(fake: Fa
     run(fake, ticks=10)
     question = published(fake, "held")[-1].text
     assert "of the 5 rows that were sent first, 3 have a good answer" in question
-    assert "It will likely pass the limit of the month: nothing is left for 2025-06 of the $1.00" in question
+    assert "It will likely pass the limit of the month: nothing is left for 2025-06 of the $1 " in question
     assert "for its first rows needs an approval" not in question, "the other rows are not limited by it"
 
 

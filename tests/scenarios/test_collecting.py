@@ -77,8 +77,8 @@ def test_running_out_of_time_anywhere_does_not_change_the_results(name: str, tmp
     whole = dropped(tmp_path, name)
     run(whole, ticks=200)
     expected = results(whole)
-    # All except the raw file have a recipe. One file has blank rows.
-    assert len(expected) == {"raw.jsonl": 2, "gaps.csv": 5}.get(name, 4)
+    # All have a quote. All except the raw file have a recipe. One file has blank rows.
+    assert len(expected) == {"raw.jsonl": 3, "gaps.csv": 6}.get(name, 5)
     for seed in range(12):
         dice = random.Random(seed)
         fake = dropped(tmp_path, name)
