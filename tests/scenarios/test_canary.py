@@ -71,6 +71,8 @@ def test_the_first_rows_are_sent_alone_and_the_others_follow_if_enough_are_good(
     drop(fake, "a.csv", rows(25))
     run(fake, ticks=5)
     assert sent(fake) == [1, 2, 3, 4, 5]
+    first = "5 rows are sent first. The others follow if 80% of these have a good answer, at the price quoted."
+    assert first in published(fake, "accepted")[-1].text.splitlines()
     fake.openai.ending = OpenAIStatus.COMPLETED
     run(fake)
     job = only_job(fake)

@@ -16,7 +16,15 @@ from dropbatch.reporting.duplicate_rows import duplicate_lines
 from dropbatch.reporting.event_members import UsedRecipe, is_older, listed_notices, results_prefix
 from dropbatch.reporting.mirror_lines import mirror_to_come
 from dropbatch.reporting.notifications import marker_name, notification_of, recipe_of_retry, skipped_lines
-from dropbatch.reporting.phrases import MAX_PROBLEMS, batches_counted, end_to_come, marker_command, notice_lines, waits
+from dropbatch.reporting.phrases import (
+    MAX_PROBLEMS,
+    batches_counted,
+    counted,
+    end_to_come,
+    marker_command,
+    notice_lines,
+    waits,
+)
 from dropbatch.reporting.quote_lines import quote_lines, quoted
 from dropbatch.reporting.recipe_summary import understood_line
 from dropbatch.reporting.row_limit import rows_in_short, rows_taken
@@ -54,6 +62,7 @@ def accepted(
     text = [
         f"{job.drop.name} was accepted: {what}",
         *duplicate_lines(job),
+        *([] if newer else _canary(job)),
         *skipped_lines(context, job, skipped),
         *recipe_of_retry(recipes),
         *open_run_lines(job, others),
@@ -71,6 +80,15 @@ def accepted(
     if others.shown:
         detail["open_runs"] = [run.to_json() for run in others.shown]
     return notification_of(context, job, "accepted", "running", f"accepted, {rows_in_short(job)}", text, detail)
+
+
+def _canary(job: Job) -> list[str]:
+    """Say which rows are sent first, and when the others follow."""
+    if job.canary is None:
+        return []
+    rows, share = counted(job.canary.rows, "row"), f"{job.canary.min_ok:.0%}"
+    are = "is" if job.canary.rows == 1 else "are"
+    return [f"{rows} {are} sent first. The others follow if {share} of these have a good answer, at the price quoted."]
 
 
 def duplicate(context: Context, job: Job, open_job: Job) -> Notification:
