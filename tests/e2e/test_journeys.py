@@ -243,10 +243,10 @@ def test_a_platform_engineers_program_gets_events_of_waiting_jobs_and_fetches_th
 
         wait_for(has_said, f"the program never said {until}")
 
-    bob.uploads("recipe.yaml", 'model: gpt-6-luna\nprompt: "{{ text }}"\nnotify: [problems]\n')
+    bob.uploads("recipe.yaml", 'model: gpt-6-luna\nprompt: "{{ text }}"\nnotify: [problems]\nbudget_usd: 0.01\n')
     bob.hears("recipe.yaml: usable")
     version = bob.uploads("large.txt", "hello\n" * 5_001, team="payments")
-    consume("Somebody is needed: held needs_approval")
+    consume("Somebody is needed: held cost")
     bob.hears("large.txt: waits for your approval, 5,001 rows")
     bob.uploads("large.txt.approve")
     bob.hears("large.txt: approved")

@@ -447,7 +447,9 @@ def versions(embedded: Embedded) -> Iterator[dict[str, str]]:
     dropped = {}
     for case in CASES:
         if case.recipe:
-            embedded.drop(f"odd/{case.name}/recipe.yaml", case.recipe)
+            # The price list does not have the model that answers with the question, so its jobs would be held.
+            prices = b"\nprices: {input: 0.05, output: 0.25}\n" if b"model: echo-1" in case.recipe else b""
+            embedded.drop(f"odd/{case.name}/recipe.yaml", case.recipe + prices)
         dropped[case.name] = embedded.drop(f"odd/{case.name}/{case.file}", case.data)
     yield dropped
     embedded.control("DELETE", "/faults")
