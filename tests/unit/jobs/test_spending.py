@@ -139,15 +139,6 @@ def test_a_price_is_reserved_with_the_intent_to_create_and_settled_once(fake: Fa
     }
 
 
-def test_a_text_of_a_row_that_stands_for_a_model_is_in_no_total(fake: FakeContext) -> None:
-    job = job_of(fake)
-    batch = batch_of(fake, job)
-    batch.model = "A customer's complaint, in a column that a recipe takes for the model"
-    fake.context.repository.save(batch)
-    settle(fake.context, close(fake, batch, 10_000))
-    assert [total.name for total in fake.context.repository.month_totals(MONTH, "model")] == ["other"]
-
-
 def test_a_batch_whose_create_was_in_doubt_reserves_no_second_time(fake: FakeContext) -> None:
     job = job_of(fake)
     batch = batch_of(fake, job)

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import StaleItemError
-from dropbatch.domain.jobs import Job, reportable_names
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.spending import NOTHING, Fit, JobSpending, MonthSpending, MonthTotal, Standing, fit, month_of
 from dropbatch.domain.states import CLOSED, HeldReason, JobState
 from dropbatch.storage.context import Context
@@ -25,10 +25,6 @@ def whole_limit(context: Context, job: Job) -> Decimal | None:
         return None if job.approved_usd is None else job.approved_usd * APPROVED_FACTOR
     limits = [limit for limit in (job.budget_usd, context.max_job_usd) if limit is not None]
     return min(limits, default=None)
-
-
-OTHER_MODELS = "other"
-"""The total of models whose names are not those of models."""
 
 
 def job_limit(context: Context, job: Job) -> Decimal | None:
@@ -180,8 +176,7 @@ def _check_unmoved(context: Context, batch: Batch) -> None:
 
 def _places(job: Job | None, batch: Batch) -> list[tuple[str, str]]:
     """Return the kind and the name of each total that a batch belongs to."""
-    # The totals stay for ever. A model that a row has named may be any text of the row.
-    places = [("model", next(iter(reportable_names([batch.model])), OTHER_MODELS))]
+    places = [("model", batch.model)]
     if job is not None:
         places.append(("folder", job.drop.folder))
         places += [("recipe", job.recipe_path)] if job.recipe_path is not None else []
