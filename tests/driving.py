@@ -247,13 +247,13 @@ class Functions:
 
 
 def jobs(fake: FakeContext) -> list[Job]:
-    items = [json.loads(line) for line in fake.table.everything().splitlines()]
+    items = [json.loads(text) for text in fake.table.texts()]
     found = [from_item(item, Job) for item in items if item["sk"] == "job"]
     return sorted(found, key=lambda job: (job.created_at, job.id))
 
 
 def batches(fake: FakeContext) -> list[Batch]:
-    items = [json.loads(line) for line in fake.table.everything().splitlines()]
+    items = [json.loads(text) for text in fake.table.texts()]
     return [from_item(item, Batch) for item in items if item["sk"].startswith("batch#")]
 
 

@@ -24,6 +24,9 @@ else:
 
 REVIEWS = Path("examples/reviews/reviews.csv").read_bytes()
 RECIPE = Path("examples/reviews/recipe.yaml").read_bytes()
+EACH_ROW_ASKED = RECIPE + b"\ndedupe: false\n"
+"""For tests that count failing rows: a duplicate of a failing row would fail too."""
+
 TOKENS = 112_575
 """The tokens that the emulator counts for the reviews with their recipe."""
 
@@ -72,7 +75,7 @@ def test_the_reviews_as_compressed_json_lines_come_back_compressed(
 
 
 def test_a_table_comes_back_as_a_table_with_its_answers_typed(healthy: Embedded) -> None:
-    healthy.drop("parquet/recipe.yaml", RECIPE + b"\nmirror: true\n")
+    healthy.drop("parquet/recipe.yaml", EACH_ROW_ASKED + b"mirror: true\n")
     table = pa.table({name: [row[name] for row in rows_of(REVIEWS)] for name in ("id", "text")})
     table = table.append_column("at", pa.array([1_000_000 * n for n in range(3000)], pa.timestamp("us", "UTC")))
     # Large enough to be copied within S3, under the role of the function.
@@ -174,7 +177,8 @@ def test_a_drop_waits_for_a_recipe_that_is_uploaded_later(healthy: Embedded) -> 
 
 
 def test_a_drop_waits_for_a_key_and_continues_when_it_is_stored(healthy: Embedded, provoked: Provoked) -> None:
-    provoked("job held", "a call to OpenAI failed")
+    # Files of earlier jobs are still being deleted.
+    provoked("job held", "a call to OpenAI failed", "a file at OpenAI could not be deleted yet")
     healthy.drop("key/recipe.yaml", PLAIN)
     try:
         healthy.store_key("replace-me")
@@ -306,6 +310,7 @@ def test_a_job_continues_after_a_restart_of_the_stack(healthy: Embedded) -> None
             healthy.tick()
         healthy.stack.down()
         assert healthy.stack.up().values == healthy.names
+        healthy.logs.unexpected()  # AWS went away under a function that ran: what it logged about that is no fault
     finally:
         healthy.control("POST", "/delays", **before)
     ended = healthy.event(version)
@@ -317,7 +322,7 @@ def test_a_drop_is_answered_in_spite_of_many_faults(healthy: Embedded, provoked:
     """A tenth of the rows expires once, a twentieth fails once, a hundredth always, a third fits at a time."""
     provoked("a create is in doubt", "a call to OpenAI failed")
     # A model of its own: the learned limit stays for an hour, and slows all later drops with the model.
-    healthy.drop("heal/recipe.yaml", RECIPE.replace(b"gpt-6-luna", b"gpt-5.6-terra"))
+    healthy.drop("heal/recipe.yaml", EACH_ROW_ASKED.replace(b"gpt-6-luna", b"gpt-5.6-terra"))
     numbers = range(1, 3001)
     expiring, failing, lasting = ([str(n) for n in numbers if n % k == r] for k, r in ((10, 1), (20, 2), (100, 3)))
     for fault in (

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,16 @@ class DiskTable:
             raise StaleItemError
         self._write(item)
 
+    def write_all(self, items: Sequence[tuple[Mapping[str, Any], int]]) -> None:
+        self._file.execute("BEGIN IMMEDIATE")
+        try:
+            for item, rev in items:
+                self.replace(item, rev) if rev else self.insert(item)
+        except BaseException:
+            self._file.execute("ROLLBACK")
+            raise
+        self._file.execute("COMMIT")
+
     def delete(self, pk: str, sk: str, rev: int) -> None:
         found = self.get(pk, sk)
         if found is not None and found["rev"] != rev:
@@ -62,11 +72,11 @@ class DiskTable:
         return (json.loads(item) for sk, item in items if sk.startswith(sk_prefix))
 
     def open_items(self, kind: str) -> Iterator[dict[str, Any]]:
-        found = [item for item in map(json.loads, self.everything().splitlines()) if item.get("open") == kind]
+        found = [item for item in map(json.loads, self.texts()) if item.get("open") == kind]
         return iter(sorted(found, key=lambda item: item["since"]))
 
-    def everything(self) -> str:
-        return "\n".join(item for (item,) in self._file.execute("SELECT item FROM items").fetchall())
+    def texts(self) -> Iterator[str]:
+        return (item for (item,) in self._file.execute("SELECT item FROM items").fetchall())
 
     def _write(self, item: Mapping[str, Any]) -> None:
         self._file.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", (item["pk"], item["sk"], json.dumps(item)))

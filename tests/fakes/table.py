@@ -112,10 +112,6 @@ class FakeTable:
             if item.get("expires_at", float("inf")) < self._clock():
                 self._remove(item["pk"], item["sk"])
 
-    def everything(self) -> str:
-        """Return all items of the table as text."""
-        return "\n".join(self.texts())
-
     def texts(self) -> Iterator[str]:
         """Yield every item as JSON."""
         return (item for partition in self._partitions.values() for item in partition.values())

@@ -29,7 +29,7 @@ def test_a_job_ends_long_before_its_objects_and_items_expire() -> None:
 def test_items_of_an_ended_job_expire_except_those_that_prevent_paying_twice(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(3))
     run(fake)
-    items = [json.loads(line) for line in fake.table.everything().splitlines()]
+    items = [json.loads(text) for text in fake.table.texts()]
     of_the_job = [item for item in items if item["pk"].startswith("job#")]
     ended = only_job(fake).ended_at or 0
     assert {item["sk"].split("#")[0] for item in of_the_job} == {"job", "shard", "batch", "spending"}
@@ -41,11 +41,11 @@ def test_items_of_an_ended_job_expire_except_those_that_prevent_paying_twice(fak
 def test_the_item_that_names_the_run_of_a_marker_expires(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(3))
     run(fake)
-    before = {item["pk"] for item in map(json.loads, fake.table.everything().splitlines())}
+    before = {item["pk"] for item in map(json.loads, fake.table.texts())}
     fake.clock.sleep(60)
     drop(fake, "a.csv.rerun", b"")
     run(fake, ticks=3)
-    items = [json.loads(line) for line in fake.table.everything().splitlines()]
+    items = [json.loads(text) for text in fake.table.texts()]
     claims = [item for item in items if item["pk"].startswith("claim#") and item["pk"] not in before]
     assert [item["job_id"] for item in claims] == [jobs(fake)[-1].id]
     assert claims[0]["expires_at"] >= fake.clock() + ITEM_LIFETIME_SECONDS - DAY

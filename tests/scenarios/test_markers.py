@@ -153,7 +153,7 @@ def partial(fake: FakeContext) -> None:
 def forgotten(fake: FakeContext) -> None:
     succeeded(fake)
     fake.clock.sleep(RETENTION_SECONDS + 3 * DAY)
-    for item in [json.loads(line) for line in fake.table.everything().splitlines()]:
+    for item in [json.loads(text) for text in fake.table.texts()]:
         if item.get("expires_at", fake.clock()) < fake.clock():
             fake.table.delete(item["pk"], item["sk"], item["rev"])  # as DynamoDB does
     assert jobs(fake) == []
@@ -777,7 +777,7 @@ def test_a_processed_marker_is_kept_in_one_small_item_that_expires(fake: FakeCon
     succeeded(fake)
     drop(fake, "a.csv.cancel", b"")
     run(fake)
-    items = [json.loads(line) for line in fake.table.everything().splitlines()]
+    items = [json.loads(text) for text in fake.table.texts()]
     (item,) = [item for item in items if item["pk"].startswith("pending#")]
     assert "open" not in item
     assert item["expires_at"] >= fake.clock() + RETENTION_SECONDS - DAY

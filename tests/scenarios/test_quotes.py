@@ -44,7 +44,7 @@ def quote_of(fake: FakeContext, number: int = -1) -> Quote:
 
 
 def histories(fake: FakeContext) -> list[UsageHistory]:
-    items = [json.loads(line) for line in fake.table.everything().splitlines()]
+    items = [json.loads(text) for text in fake.table.texts()]
     return [from_item(item, UsageHistory) for item in items if item["pk"].startswith("usage#")]
 
 

@@ -109,7 +109,7 @@ def check_files_deleted(fake: FakeContext) -> None:
 
 
 def check_leases(fake: FakeContext) -> None:
-    items = [json.loads(line) for line in fake.table.everything().splitlines()]
+    items = [json.loads(text) for text in fake.table.texts()]
     for item in items:
         assert "open" not in item, f"{item['pk']} {item['sk']} is still open"
         # The lease of the poller expires, and the next poll takes it over, if there was one.

@@ -89,7 +89,7 @@ def cost_is_reported(fake: FakeContext, job: Job | None = None) -> bool:
 
 
 def everything(fake: FakeContext) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in fake.table.everything().splitlines()]
+    return [json.loads(text) for text in fake.table.texts()]
 
 
 def end_batch(fake: FakeContext, batch_id: str) -> None:

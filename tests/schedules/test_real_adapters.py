@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,10 @@ class AwsObjects(S3Objects):
 
 
 class AwsTable(DynamoTable):
-    def everything(self) -> str:
+    def texts(self) -> Iterator[str]:
         found = self._client.scan(TableName=self._name, ConsistentRead=True)["Items"]
         read = TypeDeserializer().deserialize
-        return "\n".join(json.dumps(read({"M": item}), default=int) for item in found)
+        return (json.dumps(read({"M": item}), default=int) for item in found)
 
 
 def on_aws(folder: Path, number: int, points: frozenset[int] = frozenset()) -> FakeContext:

@@ -109,7 +109,7 @@ def test_the_commonest_error_is_shown_in_openais_words_unless_it_quotes_a_row(fa
     ended = fake.topics.published[-1]
     assert f"OpenAI says “{UNSUPPORTED}”" in ended.text
     assert "OpenAI says “Unsupported parameter" in result(fake, "report.html").decode()
-    assert "xyzzy" not in ended.text + json.dumps(ended.detail) + fake.table.everything() + "".join(fake.observer.lines)
+    assert "xyzzy" not in ended.text + json.dumps(ended.detail) + "".join([*fake.table.texts(), *fake.observer.lines])
     assert "xyzzy" in result(fake, "responses.jsonl").decode()
 
 
@@ -120,7 +120,7 @@ def test_a_message_that_every_row_has_and_may_quote_a_row_is_not_shown(fake: Fak
     run(fake)
     ended = fake.topics.published[-1]
     assert "OpenAI says" not in ended.text
-    assert "xyzzy" not in ended.text + json.dumps(ended.detail) + fake.table.everything() + "".join(fake.observer.lines)
+    assert "xyzzy" not in ended.text + json.dumps(ended.detail) + "".join([*fake.table.texts(), *fake.observer.lines])
 
 
 def test_the_message_of_a_failed_batch_is_shown_as_well(fake: FakeContext) -> None:
