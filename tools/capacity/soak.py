@@ -69,7 +69,7 @@ class Soak:
         return self.fake.killer
 
     def items(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.fake.table.everything().splitlines()]
+        return [json.loads(line) for line in self.fake.table.texts()]
 
     def jobs(self) -> list[dict[str, Any]]:
         return [item for item in self.items() if item["sk"] == "job"]
