@@ -1,5 +1,6 @@
 """One batch for each key and one outcome for each row, however often and wherever the process is killed."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,28 @@ def test_a_create_whose_answer_is_lost_is_searched_before_another(tmp_path: Path
     run(fake)
     check(fake)
     assert len(calls) == (1 if took_effect else 2)
+
+
+def test_a_create_that_stays_in_doubt_is_tried_less_and_less_often(tmp_path: Path) -> None:
+    fake = FakeContext(tmp_path)
+    fake.objects.drop("recipe.yaml", RECIPE)
+    create = fake.openai.create
+    times: list[float] = []
+
+    def lost(file_id: str, endpoint: str, metadata: dict[str, str]) -> object:
+        times.append(fake.clock())
+        if len(times) > 8:
+            return create(file_id, endpoint, metadata)
+        raise OpenAIOutcomeUnknownError("timeout")
+
+    fake.openai.create = lost  # type: ignore[method-assign, assignment]  # a fault of this one call
+    drop(fake, "a.csv", DATA)
+    run(fake, ticks=600)
+    check(fake)
+    waits = [later - earlier for earlier, later in pairwise(times)]
+    assert waits == sorted(waits)
+    assert waits[0] < 15 * 60
+    assert 60 * 60 <= waits[-1] < 65 * 60
 
 
 def test_a_list_that_lags_does_not_lead_to_a_second_batch(tmp_path: Path) -> None:

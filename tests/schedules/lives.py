@@ -165,7 +165,7 @@ class Life:
             self._until(self.clock() + DAY)
 
     def _is_of_all(self, fault: Fault) -> bool:
-        hits = self.faults.hit.get(fault, set())
+        hits = self.faults.hit.get(fault, {""})  # nothing may have asked for it yet
         return (
             fault.only is None
             or fault.call == "table.open_items"

@@ -30,6 +30,8 @@ class HeldJobs:
         resumed = resume(context, job, job.held_reason)
         if resumed is None:
             return job
+        if job.hold_repeats:
+            return resumed  # the reason may return once more: the batches' own waits go on growing
         for batch in batches:
             if batch.state not in CLOSED and batch.deferrals and not batch.is_leased(context.now()):
                 batch.came_further()

@@ -4,6 +4,7 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import OpenAIRequestError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import HeldReason
+from dropbatch.jobs.backoff import backoff_seconds
 from dropbatch.jobs.hold import hold
 from dropbatch.jobs.openai_batch import MAX_CLOCK_SKEW_SECONDS
 from dropbatch.ports import RemoteBatch
@@ -12,6 +13,9 @@ from dropbatch.submission.postpone import keep_in_doubt, renew_lease, return_to_
 
 METADATA_KEY = "dropbatch"
 """The metadata member that holds a batch's key at OpenAI."""
+
+MAX_ABSENCE_WAITS = 6
+"""How often the first wait between two searches fits into the longest one: 10 minutes grow to an hour."""
 
 SEARCH_HANDOVER_SECONDS = 45
 """With less time left a search stops, and keeps its place: a page may take 30 s."""
@@ -23,12 +27,11 @@ def search_create(context: Context, job: Job, batch: Batch) -> RemoteBatch | Non
     Return the batch if it exists. Otherwise, `batch.creating_at` is None if there is certainly none, and unchanged if
     that takes another search.
     """
-    if (
-        batch.first_not_found_at is not None
-        and context.now() < batch.first_not_found_at + context.absence_confirmation_seconds
-    ):
-        keep_in_doubt(context, batch, batch.first_not_found_at + context.absence_confirmation_seconds - context.now())
-        return None
+    if batch.first_not_found_at is not None:
+        next_search_at = batch.first_not_found_at + _absence_seconds(context, batch)
+        if context.now() < next_search_at:
+            keep_in_doubt(context, batch, next_search_at - context.now())
+            return None
     found, is_complete = _find(context, batch)
     if found:
         first, *others = sorted(found, key=lambda remote: remote.created_at)
@@ -49,12 +52,18 @@ def search_create(context: Context, job: Job, batch: Batch) -> RemoteBatch | Non
         batch.secret_version = version  # it sees our file: the key was rotated within its project
     if batch.first_not_found_at is None:
         batch.first_not_found_at = context.now()
-        keep_in_doubt(context, batch, context.absence_confirmation_seconds)
+        keep_in_doubt(context, batch, _absence_seconds(context, batch))
         return None
     batch.creating_at = batch.first_not_found_at = None
     renew_lease(context, batch)
     context.repository.save(batch)
     return None
+
+
+def _absence_seconds(context: Context, batch: Batch) -> int:
+    """Return how long to wait between two searches: twice as long each time that the batch fails again."""
+    shortest = context.absence_confirmation_seconds
+    return backoff_seconds(batch.deferrals, first=shortest, most=MAX_ABSENCE_WAITS * shortest)
 
 
 def _find(context: Context, batch: Batch) -> tuple[list[RemoteBatch], bool]:

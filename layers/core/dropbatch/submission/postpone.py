@@ -8,10 +8,10 @@ from dropbatch.storage.context import Context
 
 def keep_in_doubt(context: Context, batch: Batch, seconds: int) -> None:
     """Release the lease while the create is in doubt, and record the search's progress; it is due again then."""
-    known = (batch.first_not_found_at, batch.search_after, batch.secret_version)
+    known = (batch.first_not_found_at, batch.search_after, batch.secret_version, batch.deferrals)
 
     def keep(current: Batch) -> None:
-        current.first_not_found_at, current.search_after, current.secret_version = known
+        current.first_not_found_at, current.search_after, current.secret_version, current.deferrals = known
         current.start_count = current.kill_count = 0
         release(current, context.now() + seconds)
 

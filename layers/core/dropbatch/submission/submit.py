@@ -10,9 +10,9 @@ OpenAI takes no idempotency key, so each step of the protocol is recorded before
 
 A process that finds a lease that ran out before 3 may start again. After 3 it searches OpenAI's list for the key first,
 newest first, down to before the create. It adopts a batch that it finds. Only two complete searches without a result,
-`absence_confirmation_seconds` apart, allow another create. The remaining risk is a list that lags for longer than that.
-A search that runs out of time continues later where it stopped. A batch that stays in doubt is never created again: the
-job ends, and its report says so.
+`absence_confirmation_seconds` apart, and each time longer, allow another create. The remaining risk is a list that lags
+for longer than that. A search that runs out of time continues later where it stopped. A batch that stays in doubt is
+never created again: the job ends, and its report says so.
 
 After a failure the batch waits, each time longer. The kind of the failure decides the rest (`ErrorKind`).
 """
@@ -191,6 +191,7 @@ def _create(context: Context, job: Job, batch: Batch) -> None:
     except OpenAIOutcomeUnknownError as error:
         context.observer.warning("a create is in doubt", code=error.code, **batch.ids)
         batch.secret_version = context.openai.key_version()  # of the key with which the call was really made
+        batch.deferrals += 1
         keep_in_doubt(context, batch, context.scaled(RETRY_SECONDS))
         return
     except OpenAIError:
