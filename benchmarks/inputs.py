@@ -35,6 +35,7 @@ BODY = {
             },
         },
     },
+    "prompt_cache_options": {"mode": "explicit"},
 }
 """The body that the recipe builds from a row, without the user's message. The naive cases use it."""
 

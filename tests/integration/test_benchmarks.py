@@ -46,6 +46,21 @@ def test_submitting_creates_each_batch_of_a_drop(tmp_path: Path, monkeypatch: py
     assert submitting.submitting().keys() == submitting.FIGURES.keys()
 
 
+def test_a_drop_with_repeated_rows_is_submitted_with_and_without_dedupe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    for module in (inputs, submitting, repeating):
+        monkeypatch.setattr(module, "FOLDER", tmp_path)
+    monkeypatch.setattr(repeating, "ROWS", 20)
+    monkeypatch.setattr(repeating, "RUNS", 1)
+    assert repeating._ratio(repeating.repeated_drop(20, 50)) > 0
+
+
+def test_the_naive_cases_build_the_bodies_of_the_recipe() -> None:
+    assert cases.recipe_body() == inputs.BODY
+
+
 def test_each_fast_path_is_measured_with_and_without_it() -> None:
     for step in fast_paths.steps(20).values():
         assert min(fast_paths.measure(step, 1)) >= 0

@@ -50,20 +50,23 @@ def test_rows_after_the_last_that_is_kept_find_those_before(monkeypatch: pytest.
 
 
 def test_a_digest_that_is_the_same_only_in_part_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Digests are different if the last of the stored bytes is, or only the place where they are searched."""
-
+    """Digests are different if the last of the stored bytes is, the tag, or the place where they are searched."""
     digests = RequestDigests()
     monkeypatch.setattr(digests, "_hashed", b"".join)
-    stored = request_digests._HASH_BYTES + request_digests._DIGEST_BYTES
-    one = bytes(32)
-    last_stored = bytes(stored - 1) + b"\1" + bytes(32 - stored)
-    not_stored = bytes(31) + b"\1"
-    assert digests.add_all([one, last_stored, one, last_stored], 1) == [0, 0, 1, 2]
-    assert digests.add(not_stored, 5) == 1
-    assert digests.add(b"\xff" + bytes(31), 6) == 0, "no row is where it looks"
+    tag, unused = request_digests._TAG_BYTE, 15
+    one = bytes(16)
+
+    def other_at(byte: int) -> bytes:
+        return bytes(byte) + b"\1" + bytes(15 - byte)
+
+    last_stored, other_tag = other_at(tag - 1), other_at(tag)
+    assert digests.add_all([one, last_stored, other_tag], 1) is None
+    assert digests.add_all([other_tag, one, last_stored], 4) == [3, 1, 2]
+    assert digests.add(other_at(unused), 7) == 1
+    assert digests.add(b"\xff" + bytes(15), 8) == 0, "no row is where it looks"
 
 
-def test_each_job_has_a_key_of_its_own() -> None:
+def test_each_job_has_a_seed_of_its_own() -> None:
     one, other = RequestDigests(), RequestDigests()
     again = RequestDigests.read(one.parts())
     assert one._hashed([b"a"]) == again._hashed([b"a"]) != other._hashed([b"a"])
