@@ -1,6 +1,7 @@
 """The job of a `.retry`: it sends the failed rows of a former job again, and keeps the former job's answers."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.deadlines import ITEM_LIFETIME_SECONDS
@@ -9,11 +10,12 @@ from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.problems import Problem
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.layout import Layout
-from dropbatch.intake.carry_over import Former, carry_over
+from dropbatch.intake.carry_over import Carried, Former, carry_over
 from dropbatch.intake.quoting import expected_again, quote_batches
 from dropbatch.intake.repeated_requests import RepeatedRequests
 from dropbatch.intake.retry_recipe import choose_recipe
 from dropbatch.intake.start_job import ReadyJob
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
@@ -50,42 +52,29 @@ def prepare_retry(
     job.limited = former.limited
     _keep_sample(former, old, files)
     rows = JobRows(context, job)
-    former_recipes = max(1, len(old.recipes()))
-    is_changed = len(used) > former_recipes
+    is_changed = len(used) > max(1, len(old.recipes()))
     today = recipe.compiled(file=file_values(job.drop.key, layout.columns)) if recipe and is_changed else None
-    carried = int(job.progress or 0)  # shards, by earlier invocations
-    # Shards that a killed process carried over are not in these: a few requests are then sent twice.
-    digests = files.digests(_digests_name(carried)) if carried else None
-    repeats = RepeatedRequests(today, job.drop, digests=digests) if today is not None and today.dedupes else None
-    former_rows = rows if today is None else JobRows(context, former)
-    origin = Former(old, former_rows, former_recipes, today, repeats)
-    batches: list[Batch] = []
-    kept: list[Batch] = []
-    shards: list[Shard] = []
-    newly_skipped = SkippedRows()
-    duplicates = 0
+    done = int(job.progress or 0)  # shards, by earlier invocations
+    origin = _origin(context, job, former, old, rows, today, done)
+    parts = _CarriedShards()
     for shard in context.repository.shards(former.id):
-        shards.append(_copy(shard, job))
-        found = carry_over(context, context.repository.batches(former.id, shard.number), origin, rows, shards[-1])
-        kept += found.kept
-        batches += found.to_send
-        newly_skipped.merge(found.skipped)
-        duplicates += found.duplicates
-        if len(shards) > carried and context.seconds_left() < HANDOVER_SECONDS:
-            if repeats is not None and repeats.digests is not None:
-                files.keep_digests(_digests_name(len(shards)), repeats.digests)
-            hand_over(str(len(shards)))
+        copy = _copy(shard, job)
+        parts.add(copy, carry_over(context, context.repository.batches(former.id, shard.number), origin, rows, copy))
+        if len(parts.shards) > done and context.seconds_left() < HANDOVER_SECONDS:
+            if origin.repeats is not None and origin.repeats.digests is not None:
+                files.keep_digests(_digests_name(len(parts.shards)), origin.repeats.digests)
+            hand_over(str(len(parts.shards)))
             return None
-    if not batches and not newly_skipped.codes:
+    if not parts.to_send and not parts.skipped.codes:
         raise DropRejectedError.because(_nothing_to_retry(recipe))
     skipped = old.skipped()
-    skipped.merge(newly_skipped)
-    expected = [expected_again(batch, former.quote, rows.compiled) for batch in batches]
+    skipped.merge(parts.skipped)
+    expected = [expected_again(batch, former.quote, rows.compiled) for batch in parts.to_send]
     return ReadyJob(
         rows=former.rows,
-        shards=shards,
-        batches=batches,
-        kept=kept,
+        shards=parts.shards,
+        batches=parts.to_send,
+        kept=parts.kept,
         recipe=recipe,
         compiled=rows.compiled,
         claim=digest,
@@ -94,9 +83,44 @@ def prepare_retry(
         limited=former.limited,
         former=former,
         recipes=used,
-        quote=quote_batches(context, job, former.rows, batches, expected, rows.compiled),
-        duplicates=duplicates,
+        quote=quote_batches(context, job, former.rows, parts.to_send, expected, rows.compiled),
+        duplicates=parts.duplicates,
     )
+
+
+@dataclass(slots=True)
+class _CarriedShards:
+    """The shards that are carried over so far, and the sums of what came with them."""
+
+    shards: list[Shard] = field(default_factory=list)
+    kept: list[Batch] = field(default_factory=list)
+    to_send: list[Batch] = field(default_factory=list)
+    skipped: SkippedRows = field(default_factory=SkippedRows)
+    duplicates: int = 0
+
+    def add(self, shard: Shard, carried: Carried) -> None:
+        self.shards.append(shard)
+        self.kept += carried.kept
+        self.to_send += carried.to_send
+        self.skipped.merge(carried.skipped)
+        self.duplicates += carried.duplicates
+
+
+def _origin(
+    context: Context,
+    job: Job,
+    former: Job,
+    old: JobFiles,
+    rows: JobRows,
+    today: CompiledRecipe | None,
+    done: int,
+) -> Former:
+    """Return what is carried over into `rows`; `done` shards of it were by earlier invocations."""
+    # Shards that a killed process carried over are not in these: a few requests are then sent twice.
+    digests = rows.files.digests(_digests_name(done)) if done else None
+    repeats = RepeatedRequests(today, job.drop, digests=digests) if today is not None and today.dedupes else None
+    former_rows = rows if today is None else JobRows(context, former)
+    return Former(old, former_rows, max(1, len(old.recipes())), today, repeats)
 
 
 def _keep_sample(former: Job, old: JobFiles, files: JobFiles) -> None:
