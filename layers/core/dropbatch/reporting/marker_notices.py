@@ -153,6 +153,8 @@ def _refusal_of_held(job: Job, kind: MarkerKind, nothing: str) -> tuple[str, lis
 
 def _refusal_of_approval(job: Job, nothing: str) -> tuple[str, list[str]]:
     start = _start(job)
+    if job.cancel_requested:
+        return "is being cancelled, there is nothing to approve", [f"{start} is being cancelled, {nothing}"]
     if job.state is not JobState.HELD:
         return "needs no approval", [f"{start} does not wait for an approval: it is {job.state}, {nothing}"]
     return f"waits {waits(job)}, not for an approval", [
