@@ -22,8 +22,9 @@ from tests.driving import (
     result_json,
     rows,
     run,
+    sent_rows,
 )
-from tests.fakes import INBOX, FakeContext
+from tests.fakes import INBOX, FakeContext, answer_ok, response_line
 
 DAY = 86_400
 
@@ -254,6 +255,32 @@ def test_a_question_about_an_unknown_price_says_how_to_give_one(tmp_path: Path) 
     drop(fake, "a.csv.rerun", b"")
     run(fake)
     assert [job.state for job in jobs(fake)] == [JobState.CANCELLED, JobState.SUCCEEDED]
+
+
+def test_a_question_about_a_retry_of_unknown_price_leads_to_no_second_payment(tmp_path: Path) -> None:
+    fake = FakeContext(tmp_path)
+    fake.objects.drop("recipe.yaml", UNKNOWN)
+    failed = {"error": {"code": "server_error", "message": "no"}}
+    fake.openai.answer = lambda request: (
+        answer_ok(request) if request["custom_id"] != "2" else ("error", response_line(request, 500, failed))
+    )
+    drop(fake, "a.csv", rows(3))
+    run(fake)
+    fake.openai.answer = answer_ok
+    fake.max_job_usd = Decimal(25)
+    fake.clock.sleep(2)
+    drop(fake, "a.csv.retry", b"")
+    run(fake, ticks=3)
+    assert "and then make a folder `a.csv.retry` beside the file" in held(fake).text
+    fake.clock.sleep(2)
+    drop(fake, "a.csv.cancel", b"")
+    run(fake, ticks=5)
+    drop(fake, "recipe.yaml", UNKNOWN + b"prices: {input: 1, output: 2}\n")
+    fake.clock.sleep(2)
+    drop(fake, "a.csv.retry", b"")
+    run(fake)
+    assert [job.state for job in jobs(fake)] == [JobState.PARTIAL, JobState.CANCELLED, JobState.SUCCEEDED]
+    assert {row for batch in sent_rows(fake)[1:] for row in batch} == {2}, "no answered row is asked again"
 
 
 def test_a_question_about_ready_requests_names_no_recipe(tmp_path: Path) -> None:

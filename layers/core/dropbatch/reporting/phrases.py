@@ -113,6 +113,11 @@ def about(usd: Decimal) -> str:
     return f"about {money(usd)}" if usd >= CENT else money(usd)
 
 
+def percent(share: Decimal) -> str:
+    """Say a share that somebody wrote, with all its digits: `90%`, `99.5%`."""
+    return f"{(share * 100).normalize():f}%"
+
+
 def local_time(seconds: int, zone: tzinfo) -> str:
     """Say a time in a time zone, to the minute: `27 Nov 2026, 06:23 CET`."""
     when = datetime.fromtimestamp(seconds, zone)
