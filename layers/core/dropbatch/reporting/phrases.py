@@ -64,6 +64,8 @@ def end_to_come(jobs: Sequence[Job], done: str) -> str:
         then = f"no message follows when {done}, as the recipe's `notify` says"
     else:
         then = "whether another message follows, the recipe's `notify` says"
+    if all(job.quote is not None and not job.quote.requests for job in jobs):
+        return f"{then[0].upper()}{then[1:]}."  # nothing is sent
     return f"OpenAI answers within 24 hours; {then}."
 
 
