@@ -199,6 +199,12 @@ def test_a_canary_whose_own_price_is_over_its_limit_is_not_sent(fake: FakeContex
     assert "`max_usd` of the recipe's `canary`" in published(fake, "held")[-1].text
     assert fake.openai.batches == {}
 
+    fake.clock.sleep(2)
+    drop(fake, "a.csv.approve", b"")
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED, "its price is not asked for a second time"
+    assert fake.topics.events() == ["accepted", "held", "marker", "ended"]
+
 
 def test_the_limit_of_a_canary_is_not_that_of_all_rows(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"canary: {rows: 5, max_usd: 0.01}\n")
