@@ -211,6 +211,15 @@ def test_a_question_names_each_limit_that_the_job_passes(fake: FakeContext) -> N
     assert "nothing is left for 2025-06 of the $100 that all jobs may cost in a month" in held(fake).text
 
 
+def test_a_question_about_the_month_names_what_open_batches_have_reserved(fake: FakeContext) -> None:
+    fake.max_job_usd, fake.max_month_usd = None, Decimal(1)
+    fake.context.repository.add(MonthSpending(month="2025-06", spent=Decimal("0.1"), committed=Decimal("0.9")))
+    drop(fake, "a.csv", rows(12))
+    run(fake, ticks=3)
+    assert "nothing is left for 2025-06 of the $1 that all jobs may cost in a month" in held(fake).text
+    assert "Open batches have reserved 90 cents: more is left once they have cost less." in held(fake).text
+
+
 def test_a_new_month_begins_with_nothing(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, max_month_usd=Decimal(100))
     fake.context.repository.add(MonthSpending(month="2025-06", spent=Decimal("99.9"), committed=Decimal("0.1")))

@@ -7,7 +7,16 @@ from dropbatch.domain.markers import MarkerKind
 from dropbatch.domain.spending import NOTHING, Standing
 from dropbatch.domain.states import HeldReason
 from dropbatch.reporting.event_members import CANARY_PAGE_NAME, results_prefix
-from dropbatch.reporting.phrases import about, counted, dollars, dollars_or_null, marker_command, money_limit, percent
+from dropbatch.reporting.phrases import (
+    about,
+    counted,
+    dollars,
+    dollars_or_null,
+    marker_command,
+    money,
+    money_limit,
+    percent,
+)
 from dropbatch.reporting.row_limit import rows_in_short, rows_taken
 from dropbatch.storage.context import Context
 
@@ -113,10 +122,13 @@ def _limit(job: Job, standing: Standing) -> str:
 def _left(standing: Standing) -> str:
     limit = standing.month_limit or NOTHING
     left = max(NOTHING, limit - standing.month_spent)
-    return (
+    text = (
         f"{money_limit(left)} is left for {standing.month} of the {money_limit(limit)} that all jobs may cost in a "
         "month (the stack's parameter MaxMonthlyCost)."
     )
+    if standing.month_reserved:
+        text += f" Open batches have reserved {money(standing.month_reserved)}: more is left once they have cost less."
+    return text
 
 
 def _size(job: Job) -> str:
