@@ -22,8 +22,9 @@ from tests.driving import (
     result_json,
     rows,
     run,
+    sent_rows,
 )
-from tests.fakes import INBOX, FakeContext
+from tests.fakes import INBOX, FakeContext, answer_ok, response_line
 
 DAY = 86_400
 
@@ -210,6 +211,15 @@ def test_a_question_names_each_limit_that_the_job_passes(fake: FakeContext) -> N
     assert "nothing is left for 2025-06 of the $100 that all jobs may cost in a month" in held(fake).text
 
 
+def test_a_question_about_the_month_names_what_open_batches_have_reserved(fake: FakeContext) -> None:
+    fake.max_job_usd, fake.max_month_usd = None, Decimal(1)
+    fake.context.repository.add(MonthSpending(month="2025-06", spent=Decimal("0.1"), committed=Decimal("0.9")))
+    drop(fake, "a.csv", rows(12))
+    run(fake, ticks=3)
+    assert "nothing is left for 2025-06 of the $1 that all jobs may cost in a month" in held(fake).text
+    assert "Open batches have reserved 90 cents: more is left once they have cost less." in held(fake).text
+
+
 def test_a_new_month_begins_with_nothing(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, max_month_usd=Decimal(100))
     fake.context.repository.add(MonthSpending(month="2025-06", spent=Decimal("99.9"), committed=Decimal("0.1")))
@@ -254,6 +264,32 @@ def test_a_question_about_an_unknown_price_says_how_to_give_one(tmp_path: Path) 
     drop(fake, "a.csv.rerun", b"")
     run(fake)
     assert [job.state for job in jobs(fake)] == [JobState.CANCELLED, JobState.SUCCEEDED]
+
+
+def test_a_question_about_a_retry_of_unknown_price_leads_to_no_second_payment(tmp_path: Path) -> None:
+    fake = FakeContext(tmp_path)
+    fake.objects.drop("recipe.yaml", UNKNOWN)
+    failed = {"error": {"code": "server_error", "message": "no"}}
+    fake.openai.answer = lambda request: (
+        answer_ok(request) if request["custom_id"] != "2" else ("error", response_line(request, 500, failed))
+    )
+    drop(fake, "a.csv", rows(3))
+    run(fake)
+    fake.openai.answer = answer_ok
+    fake.max_job_usd = Decimal(25)
+    fake.clock.sleep(2)
+    drop(fake, "a.csv.retry", b"")
+    run(fake, ticks=3)
+    assert "and then make a folder `a.csv.retry` beside the file" in held(fake).text
+    fake.clock.sleep(2)
+    drop(fake, "a.csv.cancel", b"")
+    run(fake, ticks=5)
+    drop(fake, "recipe.yaml", UNKNOWN + b"prices: {input: 1, output: 2}\n")
+    fake.clock.sleep(2)
+    drop(fake, "a.csv.retry", b"")
+    run(fake)
+    assert [job.state for job in jobs(fake)] == [JobState.PARTIAL, JobState.CANCELLED, JobState.SUCCEEDED]
+    assert {row for batch in sent_rows(fake)[1:] for row in batch} == {2}, "no answered row is asked again"
 
 
 def test_a_question_about_ready_requests_names_no_recipe(tmp_path: Path) -> None:

@@ -122,8 +122,18 @@ def test_a_bad_canary_holds_the_others_and_shows_its_answers(fake: FakeContext, 
     drop(fake, f"{name}.approve", b"")
     run(fake)
     assert only_job(fake).state is JobState.PARTIAL
+    assert "the rows that were not sent yet go to OpenAI" in published(fake, "marker")[-1].text
     assert sent(fake) == list(range(1, 26)), "no row of the canary is sent again"
     assert result_json(fake, "summary.json")["rows"]["ok"] == 23
+
+
+def test_messages_name_the_share_of_good_answers_as_it_was_written(fake: FakeContext) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE + b"canary: {rows: 5, min_ok: 0.995}\n")
+    fake.openai.answer = fails_for(1)
+    drop(fake, "a.csv", rows(25))
+    run(fake, ticks=20)
+    assert "if 99.5% of these have a good answer" in published(fake, "accepted")[-1].text
+    assert "at least 99.5% good answers" in published(fake, "held")[-1].text
 
 
 def test_exactly_enough_good_answers_are_enough(fake: FakeContext) -> None:
@@ -188,6 +198,12 @@ def test_a_canary_whose_own_price_is_over_its_limit_is_not_sent(fake: FakeContex
     assert only_job(fake).held_reason is HeldReason.COST
     assert "`max_usd` of the recipe's `canary`" in published(fake, "held")[-1].text
     assert fake.openai.batches == {}
+
+    fake.clock.sleep(2)
+    drop(fake, "a.csv.approve", b"")
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED, "its price is not asked for a second time"
+    assert fake.topics.events() == ["accepted", "held", "marker", "ended"]
 
 
 def test_the_limit_of_a_canary_is_not_that_of_all_rows(fake: FakeContext) -> None:

@@ -873,3 +873,30 @@ def test_the_longest_names_are_answered_too(fake: FakeContext, kind: str) -> Non
     drop(fake, f"{'d' * 200}/{'e' * 700}/a.csv.{kind}", b"")
     pass_time(fake, 600)
     assert [message.detail["reason"] for message in fake.topics.published] == ["no_such_file"] * 2
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "reason", "sentence"),
+    [
+        (held_for_its_cost, "approve", "not_held", "a.csv is being cancelled, so a.csv.approve does nothing."),
+        (held_for_its_cost, "retry", "running", "so a.csv.retry does nothing."),
+        (held_for_bad_answers, "retry", "running", "so a.csv.retry does nothing."),
+    ],
+)
+def test_no_marker_continues_a_held_run_that_is_being_cancelled(
+    fake: FakeContext, state: Callable[[FakeContext], None], kind: str, reason: str, sentence: str
+) -> None:
+    """The `.cancel` has acted, and the poll has not ended the run yet."""
+    state(fake)
+    fake.clock.sleep(5)
+    drop(fake, "a.csv.cancel", b"")
+    _intake(fake)
+    fake.clock.sleep(5)
+    drop(fake, f"a.csv.{kind}", b"")
+    _intake(fake)
+    told = fake.topics.published[-1]
+    assert (told.status, told.detail["reason"]) == ("refused", reason)
+    assert sentence in told.text
+    assert only_job(fake).state is JobState.HELD
+    run(fake)
+    assert only_job(fake).state is JobState.CANCELLED

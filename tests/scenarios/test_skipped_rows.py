@@ -67,6 +67,15 @@ def test_bad_and_blank_rows_are_reported_before_an_approval(tmp_path: Path) -> N
     assert fake.topics.published[-1].detail["skipped"]["codes"] == {"ragged_row": 1, "blank_row": 1}
 
 
+def test_a_file_of_which_nothing_is_sent_is_told_so(fake: FakeContext) -> None:
+    drop(fake, "a.csv", b"id,text\n,\n , \n")
+    run(fake)
+    lines = said(fake, "accepted").splitlines()
+    assert "Nothing is sent to OpenAI, so it costs nothing." in lines
+    assert "Another message follows when all is done." in lines
+    assert not [line for line in lines if "0 requests" in line or "24 hours" in line]
+
+
 def test_a_bad_row_with_a_name_of_the_answers_does_not_get_it_twice(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"bad_rows: skip\n")
     drop(fake, "a.jsonl", b'{"text": "a"}\n{"text": "b", "answer": 1}\n')

@@ -212,12 +212,22 @@ def test_pictures_of_a_model_that_makes_them_need_details() -> None:
     assert (bill.total().usd, bill.total().unpriced) == (Decimal("0.01645"), 1)
 
 
-def test_pictures_that_a_model_sees_are_input() -> None:
+@pytest.mark.parametrize(
+    ("model", "given"),
+    [("gpt-6-luna", None), ("my-own-model", GivenPrices(Decimal(1), Decimal(10), Decimal("0.1")))],
+)
+def test_pictures_that_a_model_sees_are_input(model: str, given: GivenPrices | None) -> None:
     usage = Usage(1_000, 200, 10, 0, 0, Media(input_image=500))
-    assert of("gpt-6-luna").covers(usage)
+    prices = of(model, given=given)
+    assert prices.covers(usage)
     for cached in (0, 200, 900, 1_000):
         seen = usage._replace(cached_tokens=cached)
-        assert of("gpt-6-luna").batch.price(seen) == of("gpt-6-luna").batch.price(seen._replace(media=None))
+        assert prices.batch.price(seen) == prices.batch.price(seen._replace(media=None))
+
+
+def test_the_recipes_prices_are_not_those_of_pictures_that_a_model_makes() -> None:
+    given = GivenPrices(Decimal(1), Decimal(10))
+    assert not of("gpt-image-2", given=given).covers(Usage(400, 0, 100, 0, 0, Media(input_image=300)))
 
 
 @settings(deadline=None)

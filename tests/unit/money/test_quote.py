@@ -1,5 +1,6 @@
 """The quote of some work: tokens by estimate or by history, and their price."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -73,6 +74,18 @@ def test_the_listed_price_has_one_without_the_batch_api() -> None:
     assert quote.price is not None
     assert quote.standard_price is not None
     assert quote.standard_price.likely == 2 * quote.price.likely
+
+
+def test_a_model_that_searches_for_each_answer_is_quoted_with_its_fees() -> None:
+    model = "gpt-5-search-api"
+    prices = prices_of(model)
+    assert prices is not None
+    quote, _ = quoted(work(1_000, model=model), prices=prices)
+    without, _ = quoted(work(1_000, model=model), prices=replace(prices, calls=None))
+    for found, base in ((quote.price, without.price), (quote.standard_price, without.standard_price)):
+        assert found is not None
+        assert base is not None
+        assert [found.low - base.low, found.likely - base.likely, found.high - base.high] == [10, 10, 10]
 
 
 def test_prices_of_batches_add_up_to_the_price_of_the_job() -> None:

@@ -59,7 +59,7 @@ def test_small_sums_are_said_once() -> None:
 def test_free_work_and_no_work_cost_nothing() -> None:
     assert quote_lines(quote(usd("0", "0", "0")))[0] == "It costs nothing: its model is free."
     empty = Quote(3, 0, Tokens(), Tokens(), Dollars())
-    assert quote_lines(empty)[0] == "Nothing is sent to OpenAI, so it costs nothing."
+    assert quote_lines(empty) == ["Nothing is sent to OpenAI, so it costs nothing."]
 
 
 def test_an_unknown_price_is_said() -> None:

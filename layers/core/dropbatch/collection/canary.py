@@ -31,7 +31,7 @@ def judge_canary(context: Context, job: Job) -> None:
     asked = sum(batch.requests for batch in own if batch.attempt == "0")
     canary.asked, canary.ok = asked, sum(answer.result.outcome is Outcome.OK for answer in answers)
     is_over = all(batch.state in CLOSED for batch in batches)  # its time is over, and nothing is left to decide about
-    if is_over or _is_good(canary, own, spending):
+    if is_over or _is_good(job, canary, own, spending):
         passed = context.repository.update(job, _pass)
         if passed is not None:
             context.observer.info("canary passed", job_id=job.id, ok=canary.ok, rows=asked)
@@ -47,18 +47,21 @@ def _have_come_back(batches: Sequence[Batch]) -> bool:
     return follow <= known and all(batch.state in CLOSED for batch in batches)
 
 
-def _is_good(canary: Canary, batches: Sequence[Batch], spending: JobSpending) -> bool:
+def _is_good(job: Job, canary: Canary, batches: Sequence[Batch], spending: JobSpending) -> bool:
     """Return whether enough rows of a canary have a good answer, and cost no more than these were quoted at most.
 
-    Rows of several models, or of different lengths, may be dearer than the average of the job.
+    Rows of several models, or of different lengths, may be dearer than the average of the job. Rows that likely cost
+    more than `max_usd` from the start were sent because their price was approved.
     """
     if canary.ok < canary.min_ok * canary.asked:
         return False
+    first = [batch for batch in batches if batch.attempt == "0"]
     if canary.max_usd is not None and spending.spent > canary.max_usd:
-        return False
-    quoted = [batch.high_usd for batch in batches if batch.attempt == "0"]
-    known = [high for high in quoted if high is not None]
-    return len(known) < len(quoted) or spending.spent <= sum(known, NOTHING)
+        likely = sum((batch.likely_usd or NOTHING for batch in first), NOTHING)
+        if not job.approved or likely <= canary.max_usd:
+            return False
+    known = [batch.high_usd for batch in first if batch.high_usd is not None]
+    return len(known) < len(first) or spending.spent <= sum(known, NOTHING)
 
 
 def _hold(context: Context, job: Job, rows: JobRows, answers: Sequence[CanaryAnswer], canary: Canary) -> None:

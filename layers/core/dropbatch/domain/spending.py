@@ -116,6 +116,7 @@ class Standing:
     month_spent: Decimal  # by all jobs, with what their open batches may cost
     month_limit: Decimal | None
     is_sent: bool = False  # some of the job has been sent to OpenAI
+    month_reserved: Decimal = NOTHING  # the part of `month_spent` that is of open batches
 
 
 @dataclass(slots=True, kw_only=True)

@@ -236,7 +236,8 @@ class _Marker:
             if not job.keeps_work:
                 return self._refused(job, MarkerReason.NOTHING_TO_RETRY)
             return RequestedRun(job.drop, MarkerKind.RETRY, job.id)
-        return self._refused(job, MarkerReason.HELD if job.state is JobState.HELD else MarkerReason.RUNNING)
+        is_held = job.state is JobState.HELD and not job.cancel_requested
+        return self._refused(job, MarkerReason.HELD if is_held else MarkerReason.RUNNING)
 
 
 def _has_come_back(job: Job, batches: Sequence[Batch]) -> bool:

@@ -79,13 +79,14 @@ def hold_for(context: Context, job: Job, error: OpenAIError, batch: Batch | None
 def resume(context: Context, job: Job, *reasons: HeldReason, marker: str | None = None) -> Job | None:
     """Resume a job that is held for one of these reasons, and add the time that it lost to its deadline.
 
-    `marker` is the version of the marker that asks for it, which acts once. None if the job is not held for them.
+    `marker` is the version of the marker that asks for it, which acts once, and not if the job is being cancelled. None
+    if the job is not held for them.
     """
 
     def change(current: Job) -> bool:
         if current.state is not JobState.HELD or current.held_reason not in reasons:
             return False
-        if marker is not None and current.resumed_by == marker:
+        if marker is not None and (current.resumed_by == marker or current.cancel_requested):
             return False
         if current.held_reason in APPROVABLE:
             current.approved, current.approved_usd = True, current.asked_usd

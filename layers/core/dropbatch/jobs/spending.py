@@ -164,6 +164,7 @@ def standing(context: Context, job: Job, *, at_work: bool = False) -> Standing:
         month_spent=month.used + month.committed,
         month_limit=context.max_month_usd,
         is_sent=is_sent,
+        month_reserved=month.committed,
     )
 
 

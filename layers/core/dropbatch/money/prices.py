@@ -155,17 +155,20 @@ def prices_of(
     name = model or endpoint_at(endpoint).default_model or ""
     if given is not None:
         calls = _NO_PRICE if is_openai(base_url) else None
-        return Prices(name, Tariff((), (_given_rates(given),)), None, GIVEN, calls=calls)
+        rates = _given_rates(given, sees_images=not _is_of_images(name))
+        return Prices(name, Tariff((), (rates,)), None, GIVEN, calls=calls)
     return _listed_prices(name, base_url)
 
 
-def _given_rates(given: GivenPrices) -> Rates:
-    return {
+def _given_rates(given: GivenPrices, *, sees_images: bool) -> Rates:
+    """Return the rates that a recipe gives. A model that `sees_images` counts them as input."""
+    rates = {
         "input": given.input,
         "cached": given.input if given.cached is None else given.cached,
         "cache_write": given.input * _WRITE_FACTOR if given.cache_write is None else given.cache_write,
         "output": given.output,
     }
+    return rates | {"input_image": rates["input"], "cached_image": rates["cached"]} if sees_images else rates
 
 
 @lru_cache(maxsize=64)
@@ -259,7 +262,11 @@ def _with_media(found: ListedModel, rates: dict[str, Decimal]) -> dict[str, Deci
 
 
 def _makes_images(found: ListedModel) -> bool:
-    return "image" in found.id
+    return _is_of_images(found.id)
+
+
+def _is_of_images(name: str) -> bool:
+    return "image" in name
 
 
 def _listed_rates(prices: "ModelPrice", start: int) -> dict[str, Decimal]:

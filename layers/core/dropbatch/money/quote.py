@@ -12,8 +12,10 @@ from math import sqrt
 from typing import NamedTuple
 
 from dropbatch.answers.usage import Media, Usage
+from dropbatch.batch_api.endpoints import CHAT
 from dropbatch.batch_api.prompt_caching import MIN_CACHED_TOKENS
 from dropbatch.batch_api.token_estimates import ExpectedTokens
+from dropbatch.batch_api.tool_fees import search_model_kind
 from dropbatch.domain.batches import SMALLEST_USD
 from dropbatch.domain.jobs import reportable_names
 from dropbatch.domain.quotes import (
@@ -217,13 +219,23 @@ def price_work(work: Work, estimate: Estimate, prices: Prices | None) -> PricedW
     if prices is None:
         return PricedWork(estimate, None, None)
     images = prices.makes_images
+    fees = _search_fees(work, prices)
     found = _dollars(prices.batch, work, estimate, images=images)
     standard = None if prices.standard is None else _dollars(prices.standard, work, estimate, images=images)
     saves = Decimal(0)
     if estimate.cached.likely:
         uncached = _Counts(estimate.input.likely, 0, 0, estimate.output.likely)
         saves = max(saves, _price(prices.batch, work.requests, uncached, images=images) - found.likely)
+    for price in filter(None, (found, standard)):
+        price.add(Dollars(fees, fees, fees))
     return PricedWork(estimate, found, standard, saves)
+
+
+def _search_fees(work: Work, prices: Prices) -> Decimal:
+    """Return the fees of a model that searches once for each answer. How often others call tools is not known."""
+    kind = search_model_kind(work.model) if work.endpoint == CHAT else None
+    fee = prices.fee(kind, work.model) if kind is not None else None
+    return work.requests * (fee or Decimal(0))
 
 
 class _Counts(NamedTuple):

@@ -7,7 +7,16 @@ from dropbatch.domain.markers import MarkerKind
 from dropbatch.domain.spending import NOTHING, Standing
 from dropbatch.domain.states import HeldReason
 from dropbatch.reporting.event_members import CANARY_PAGE_NAME, results_prefix
-from dropbatch.reporting.phrases import about, counted, dollars, dollars_or_null, marker_command, money_limit
+from dropbatch.reporting.phrases import (
+    about,
+    counted,
+    dollars,
+    dollars_or_null,
+    marker_command,
+    money,
+    money_limit,
+    percent,
+)
 from dropbatch.reporting.row_limit import rows_in_short, rows_taken
 from dropbatch.storage.context import Context
 
@@ -113,10 +122,13 @@ def _limit(job: Job, standing: Standing) -> str:
 def _left(standing: Standing) -> str:
     limit = standing.month_limit or NOTHING
     left = max(NOTHING, limit - standing.month_spent)
-    return (
+    text = (
         f"{money_limit(left)} is left for {standing.month} of the {money_limit(limit)} that all jobs may cost in a "
         "month (the stack's parameter MaxMonthlyCost)."
     )
+    if standing.month_reserved:
+        text += f" Open batches have reserved {money(standing.month_reserved)}: more is left once they have cost less."
+    return text
 
 
 def _size(job: Job) -> str:
@@ -126,12 +138,16 @@ def _size(job: Job) -> str:
 
 
 def _give_prices(job: Job) -> str:
-    """Say how a job's limit can be compared with a price. Ready requests have no recipe that could name one."""
+    """Say how a job's limit can be compared with a price. Ready requests have no recipe that could name one.
+
+    A `.retry` is asked for again, because a `.rerun` would also pay for the rows that are answered.
+    """
     if job.recipe_path is None:
         return ""
+    again = MarkerKind.RERUN if job.retry_of is None else MarkerKind.RETRY
     return (
         f"To have that compared with its price, drop this run, write the key `prices` into {job.recipe_path}, and then "
-        f"make a folder `{job.drop.name}.{MarkerKind.RERUN}` beside the file. "
+        f"make a folder `{job.drop.name}.{again}` beside the file. "
     )
 
 
@@ -160,7 +176,7 @@ def _canary(context: Context, job: Job, standing: Standing) -> str:
         f"answer, and they cost {about(standing.spent)}. "
     )
     if canary.ok < canary.min_ok * canary.asked:
-        text += f"The recipe's `canary` asks for at least {canary.min_ok:.0%} good answers."
+        text += f"The recipe's `canary` asks for at least {percent(canary.min_ok)} good answers."
     elif canary.max_usd is not None and standing.spent > canary.max_usd:
         text += f"The recipe's `canary` allows {money_limit(canary.max_usd)} for them."
     else:

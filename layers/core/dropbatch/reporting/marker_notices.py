@@ -13,7 +13,7 @@ from dropbatch.domain.states import APPROVABLE, ENDED_JOBS, JobState
 from dropbatch.ports import Notification
 from dropbatch.reporting.event_members import SCHEMA_VERSION
 from dropbatch.reporting.notifications import notification_of
-from dropbatch.reporting.phrases import as_text, cut_from_left, marker_line, rows_counted, subject, waits
+from dropbatch.reporting.phrases import as_text, cut_from_left, marker_line, subject, waits
 from dropbatch.storage.context import Context
 
 MAX_NAME = 200
@@ -58,8 +58,10 @@ def approved(context: Context, job: Job, source: MarkerObject) -> Notification:
     if job.state in ENDED_JOBS:
         lines = [f"{_start(job)} had the approval of {source.name}, and has ended ({job.state})."]
     else:
+        is_sent = any(batch.openai_id or batch.creating_at for batch in context.repository.batches(job.id))
+        rows = "the rows that were not sent yet" if is_sent else "its rows"
         lines = [
-            f"{_start(job)} continues, as {source.name} asks: its {rows_counted(job.rows)} are sent to OpenAI.",
+            f"{_start(job)} continues, as {source.name} asks: {rows} go to OpenAI.",
             _to("stop it", job.drop, MarkerKind.CANCEL),
         ]
     return _of_job(context, job, source, MarkerKind.APPROVE, MarkerReason.APPROVED, "approved", lines)
@@ -153,6 +155,8 @@ def _refusal_of_held(job: Job, kind: MarkerKind, nothing: str) -> tuple[str, lis
 
 def _refusal_of_approval(job: Job, nothing: str) -> tuple[str, list[str]]:
     start = _start(job)
+    if job.cancel_requested:
+        return "is being cancelled, there is nothing to approve", [f"{start} is being cancelled, {nothing}"]
     if job.state is not JobState.HELD:
         return "needs no approval", [f"{start} does not wait for an approval: it is {job.state}, {nothing}"]
     return f"waits {waits(job)}, not for an approval", [

@@ -64,6 +64,8 @@ def end_to_come(jobs: Sequence[Job], done: str) -> str:
         then = f"no message follows when {done}, as the recipe's `notify` says"
     else:
         then = "whether another message follows, the recipe's `notify` says"
+    if all(job.quote is not None and not job.quote.requests for job in jobs):
+        return f"{then[0].upper()}{then[1:]}."  # nothing is sent
     return f"OpenAI answers within 24 hours; {then}."
 
 
@@ -111,6 +113,11 @@ def money_limit(usd: Decimal) -> str:
 def about(usd: Decimal) -> str:
     """Say a sum that is calculated from a price list: `about 3 cents`; `under a cent` is vague enough."""
     return f"about {money(usd)}" if usd >= CENT else money(usd)
+
+
+def percent(share: Decimal) -> str:
+    """Say a share that somebody wrote, with all its digits: `90%`, `99.5%`."""
+    return f"{(share * 100).normalize():f}%"
 
 
 def local_time(seconds: int, zone: tzinfo) -> str:

@@ -37,6 +37,8 @@ def quote_lines(quote: Quote | None) -> list[str]:
     """Say what a job is expected to cost, what that is based on, and what is not known; nothing without a quote."""
     if quote is None:
         return []
+    if not quote.requests:
+        return ["Nothing is sent to OpenAI, so it costs nothing."]
     return [_price(quote), _work(quote), *(f"- {_WARNINGS[code]}" for code in quote.warnings if code in _WARNINGS)]
 
 
@@ -99,8 +101,6 @@ def paid_ratio(quote: Quote, paid: Decimal | None) -> float | None:
 
 def _price(quote: Quote) -> str:
     price = quote.price
-    if not quote.requests:
-        return "Nothing is sent to OpenAI, so it costs nothing."
     if price is None:
         models = ", ".join(quote.unpriced_models)
         return f"Its price is not known, because the price list has none for {models}."

@@ -23,6 +23,7 @@ from dropbatch.reporting.phrases import (
     end_to_come,
     marker_command,
     notice_lines,
+    percent,
     waits,
 )
 from dropbatch.reporting.quote_lines import quote_lines, quoted
@@ -86,7 +87,7 @@ def _canary(job: Job) -> list[str]:
     """Say which rows are sent first, and when the others follow."""
     if job.canary is None:
         return []
-    rows, share = counted(job.canary.rows, "row"), f"{job.canary.min_ok:.0%}"
+    rows, share = counted(job.canary.rows, "row"), percent(job.canary.min_ok)
     are = "is" if job.canary.rows == 1 else "are"
     return [f"{rows} {are} sent first. The others follow if {share} of these have a good answer, at the price quoted."]
 
