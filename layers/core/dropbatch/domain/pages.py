@@ -3,10 +3,10 @@
 There is a page at the root of the bucket, and one in each folder of drops.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from dropbatch.domain.drops import Drop
 from dropbatch.domain.items import Item
 from dropbatch.domain.quotes import Dollars
 
@@ -17,10 +17,21 @@ MAX_FOLDER_BYTES = 900
 """The longest folder that has a page: S3 takes no longer key for the files below it."""
 
 
-def folders_of_pages(drop: Drop) -> list[str]:
-    """Return the folders of the pages that list the jobs of a drop."""
-    folder = drop.key.rpartition("/")[0]
+def folders_of_pages(key: str) -> list[str]:
+    """Return the folders of the pages that list the jobs of a drop, the root first."""
+    folder = key.rpartition("/")[0]
     return [ROOT, folder] if folder and len(folder.encode()) <= MAX_FOLDER_BYTES else [ROOT]
+
+
+def page_key(folder: str, name: str = "index.html") -> str:
+    """Return the key of a folder's page in the results bucket."""
+    return f"{folder}/{name}" if folder else name
+
+
+def page_of_all(folders: Sequence[str]) -> str:
+    """Return the key of the page that lists the jobs of all of these folders, in the form of `Drop.folder`."""
+    alone = folders[0] if len(folders) == 1 else "/"
+    return page_key(folders_of_pages("" if alone == "/" else f"{alone}/")[-1])
 
 
 @dataclass(slots=True)

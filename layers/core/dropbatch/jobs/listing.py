@@ -23,7 +23,7 @@ def list_job(context: Context, job: Job, notification: Notification | None = Non
     The notification of its end has the figures that the job's item lacks. It changes nothing to list a job twice.
     """
     current = context.repository.reload(job) or job
-    for folder in folders_of_pages(job.drop):
+    for folder in folders_of_pages(job.drop.key):
         _list_on_page(context, folder, current, notification)
 
 

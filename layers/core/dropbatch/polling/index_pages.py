@@ -4,7 +4,7 @@ The table has the jobs to list, and which pages have changed. So a page that cou
 however many jobs change, a poll writes each page once.
 """
 
-from dropbatch.domain.pages import JobPage
+from dropbatch.domain.pages import JobPage, page_key
 from dropbatch.jobs.backoff import backoff_seconds
 from dropbatch.polling.time_shares import has_time
 from dropbatch.ports import HTML, JSON
@@ -41,10 +41,9 @@ def _write(context: Context, page: JobPage) -> None:
     if begun is None:
         return  # the index was behind: it is written already
     jobs = list(repository.listed_jobs(folder, MAX_LISTED))
-    prefix = folder + "/" if folder else ""
     put, bucket = context.objects.put, context.buckets.results
-    put(bucket, prefix + "index.json", index_json(jobs), JSON, is_progress=True)
-    put(bucket, prefix + "index.html", index_html(context, folder, jobs), HTML, is_progress=True)
+    put(bucket, page_key(folder, "index.json"), index_json(jobs), JSON, is_progress=True)
+    put(bucket, page_key(folder), index_html(context, folder, jobs), HTML, is_progress=True)
     repository.update(begun, lambda current: _finish(context, current, begun.begun_at))
 
 

@@ -139,7 +139,7 @@ class _Tick:
     def _write_statuses(self, context: Context) -> None:
         def write(context: Context, job_id: str) -> None:
             job = self._open.jobs.get(job_id)
-            if job is not None and job.state in (JobState.RUNNING, JobState.HELD):
+            if job is not None and (job.state in WORKING_JOBS or job.progress is not None):
                 open_batches = [batch for batch in self._open.by_job[job_id] if batch.state not in CLOSED]
                 result_files.write_status(context, job, open_batches)
 

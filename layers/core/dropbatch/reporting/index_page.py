@@ -15,9 +15,9 @@ from urllib.parse import quote
 from jinja2 import Environment, Template
 from markupsafe import Markup
 
-from dropbatch.domain.drops import Drop, results_root, without_controls
+from dropbatch.domain.drops import results_root, without_controls
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.domain.pages import ListedJob, folders_of_pages
+from dropbatch.domain.pages import ListedJob, folders_of_pages, page_key
 from dropbatch.domain.states import ENDED_JOBS, HeldReason, JobState
 from dropbatch.reporting.event_members import SCHEMA_VERSION
 from dropbatch.reporting.phrases import dollars, iso, local_time, money
@@ -127,12 +127,12 @@ def _members(job: ListedJob) -> dict[str, Any]:
 def _row(context: Context, folder: str, job: ListedJob) -> dict[str, Any]:
     """Return what the page of a folder shows of a job."""
     own, prefix = _folder_of(job), _results_prefix(job)
-    has_page = own in folders_of_pages(Drop("", job.key, "", 0)) and _is_linkable(own)
+    has_page = own in folders_of_pages(job.key) and _is_linkable(own)
     return {
         "name": without_controls(job.key.rpartition("/")[2]),
         "run": job.run,
         "folder": "" if folder else without_controls(own),
-        "folder_link": _link(f"{own}/index.html") if has_page else "",
+        "folder_link": _link(page_key(own)) if has_page else "",
         "state": _state(job),
         "is_bad": job.state in _BAD,
         "rows": _rows(job),
