@@ -142,7 +142,7 @@ class UsageHistory(Item):
 
     @property
     def seconds(self) -> list[int]:
-        """How long the batches of its jobs took."""
+        """The times that the batches of its jobs took."""
         return [seconds for usage in self.jobs.values() for seconds in usage.seconds]
 
     @property

@@ -193,12 +193,12 @@ def _results_prefix(job: ListedJob) -> str:
 
 
 def _is_linkable(key: str) -> bool:
-    """Return whether a link can reach a key: a browser takes `.` and `..` for folders, however they are written."""
+    """Return whether a link can reach a key: in a link, `.` and `..` are folders, however they are written."""
     return not {".", ".."} & set(key.split("/"))
 
 
 def _link(path: str) -> str:
-    """Return a relative link. It begins with `./`, so that nothing in a name is taken for a scheme or a host."""
+    """Return a relative link. It begins with `./`, so that a name never counts as a scheme or a host."""
     return "./" + quote(path, safe="/", errors="replace")
 
 

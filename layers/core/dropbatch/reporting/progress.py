@@ -29,7 +29,7 @@ Times = Callable[[Batch], Sequence[int]]
 
 
 class Estimate(NamedTuple):
-    """When a job may end, in seconds since 1970."""
+    """The range in which a job may end, in seconds since 1970."""
 
     earliest: int
     latest: int
