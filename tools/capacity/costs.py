@@ -36,6 +36,7 @@ PRICES = {
     "SQS, a million requests": 0.40,
     "SNS, a million requests": 0.50,
     "EventBridge, a million S3 events": 1.00,
+    "EventBridge, a million events of one's own": 1.00,
     "CloudWatch, a GB of logs": 0.50,
     "CloudWatch, a metric for a month": 0.30,
     "CloudWatch, an alarm for a month": 0.10,
@@ -98,17 +99,18 @@ DAYS = {"1,000": (1, 1_000), "1 million": (10, 100_000), "100 million": (100, 1_
 """For each number of rows a day: the number of drops, and the rows of each."""
 
 Figures = Mapping[str, float]
-UNITS = {"table.write_all": 9}
+UNITS = {"table.write_all": 9, "table.newest": 75}
 """For how many calls some count. A transaction has three items when a batch reserves its price, and six when that is
-settled, and DynamoDB bills each of them twice."""
+settled, and DynamoDB bills each of them twice. An index page has at most 500 jobs, of 600 bytes each."""
 
 COUNTED = {
     "s3_writes": ("objects.put", "objects.put_new", "objects.writing", "objects.join"),
     "s3_reads": ("objects.blocks", "objects.head"),
     "table_writes": ("table.insert", "table.replace", "table.write_all", "table.renew", "table.delete"),
-    "table_reads": ("table.get", "table.query"),
+    "table_reads": ("table.get", "table.query", "table.newest"),
     "messages": ("intake.send", "dispatch.send", "collect.send"),
     "notifications": ("topics.publish",),
+    "events": ("bus.publish",),
     "openai": ("openai.upload", "openai.create", "openai.retrieve", "openai.list", "openai.streaming"),
 }
 """The calls that each figure counts. A document states `<figure>_a_drop`, `<figure>_a_shard` and `<figure>_a_poll`."""
@@ -206,7 +208,7 @@ def day(drops: int, rows_of_each: int, figures: Figures) -> dict[str, float]:
         "DynamoDB read units": calls("table_reads") + reads_of_polls,
         "SQS requests": 3 * messages + LONG_POLLS,
         "SNS requests": 2 * calls("notifications"),
-        "EventBridge events": drops,
+        "EventBridge events": drops + calls("events"),
         "CloudWatch MB of logs": (2 * messages + 5 * POLLS) * LOG_BYTES / 1e6,
         "X-Ray traces": messages + POLLS,
         "OpenAI calls": calls("openai") + POLLS * min(105, open_batches),
