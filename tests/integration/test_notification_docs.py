@@ -15,11 +15,13 @@ from dropbatch.adapters.sns import SnsTopics
 from dropbatch.ports import Audience, Notification
 from dropbatch.reporting.bus_events import DETAIL_TYPES
 from tests.driving import RECIPE, deliver, drop, run
+from tests.event_contract import ENVELOPE, validator
 from tests.event_rules import REGION, rule_with_queue
 from tests.fakes import RESULTS, FakeContext, answer_ok, response_line
 
 PAGE = (Path(__file__).parents[2] / "docs" / "notifications.md").read_text()
 BLOCK = re.compile(r"<!-- (\w+): (.+?) -->\n *```json\n(.*?)```", re.DOTALL)
+
 
 def blocks(kind: str) -> dict[str, Any]:
     return {name: json.loads(text) for its, name, text in BLOCK.findall(PAGE) if its == kind}
@@ -127,6 +129,17 @@ def _on_the_bus(said: FakeContext, pattern: Any, patch: pytest.MonkeyPatch, tran
         for notification in said.topics.published:
             bus.publish(notification)
         return received()
+
+
+def test_every_event_on_the_bus_has_the_form_that_its_schema_describes(
+    said: FakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received = _on_the_bus(said, {"source": ["dropbatch"]}, monkeypatch)
+    assert len(received) == len(said.topics.published)
+    valid = validator(ENVELOPE, closed=False)
+    assert [list(valid.iter_errors(event)) for event in received] == [[]] * len(received)
+    wrong = {**received[0], "detail": {**received[0]["detail"], "event": "another"}}
+    assert list(valid.iter_errors(wrong))
 
 
 def _pattern(name: str) -> Any:
