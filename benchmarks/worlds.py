@@ -115,7 +115,7 @@ class FolderObjects:
         bucket: str,
         key: str,
         data: bytes,
-        content_type: str,
+        content_type: str,  # noqa: ARG002  # the port's
         *,
         is_progress: bool = False,  # noqa: ARG002  # the port's
     ) -> None:

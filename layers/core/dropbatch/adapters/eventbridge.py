@@ -51,5 +51,5 @@ class DefaultBus:
         answer = self._client.put_events(Entries=[entry])
         if answer["FailedEntryCount"]:  # the call succeeded, and its only event failed
             failed = answer["Entries"][0]
-            error = {"Code": failed["ErrorCode"], "Message": failed.get("ErrorMessage", "")}
-            raise ClientError({"Error": error}, "PutEvents")
+            code, message = failed["ErrorCode"], failed.get("ErrorMessage", "")
+            raise ClientError({"Error": {"Code": code, "Message": message}}, "PutEvents")
