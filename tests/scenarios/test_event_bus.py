@@ -14,6 +14,7 @@ from tests.driving import RECIPE, deliver, drop, only_job, pass_time, rows, run
 from tests.fakes import FakeContext, Fault, Faults
 
 HOUR = 3_600
+DAY = 24 * HOUR
 
 
 @pytest.fixture
@@ -82,3 +83,17 @@ def test_a_notice_is_read_once_for_all_who_get_it(fake: FakeContext, monkeypatch
     assert fake.topics.events() == ["accepted"]
     assert fake.bus.events() == ["Job accepted"]
     assert [key.rpartition("/")[2] for key in read if "/outbox/" in key] == ["accepted.json"]
+
+
+def test_a_bus_that_takes_nothing_for_ever_keeps_no_job_open(fake: FakeContext) -> None:
+    """An organization may forbid its accounts to put events. Mails and results must not suffer."""
+    fake.killer = faults = Faults(fake.clock, (Fault("bus.publish", "denied"),))
+    drop(fake, "a.csv", rows(2))
+    pass_time(fake, 1.2 * DAY, step=600)
+    assert only_job(fake).outbox, "it is tried for longer than a day"
+    pass_time(fake, 1.5 * DAY, step=600)
+    job = only_job(fake)
+    assert (job.state, job.outbox, job.is_clean) == (JobState.SUCCEEDED, [], True)
+    assert fake.topics.events() == ["accepted", "ended"]
+    assert faults.made["bus.publish"] < 40
+    assert any("given up" in line for line in fake.observer.lines)

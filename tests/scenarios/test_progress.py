@@ -13,7 +13,7 @@ from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.polling.poll import poll
 from dropbatch.reporting import result_files
 from dropbatch.reporting.event_members import results_prefix
-from tests.driving import RECIPE, deliver, drop, jobs, only_job, pass_time, result_json, rows, run
+from tests.driving import RECIPE, deliver, deliver_next, drop, jobs, only_job, pass_time, result_json, rows, run
 from tests.fakes import RESULTS, FakeContext
 
 MINUTE, HOUR = 60, 3_600
@@ -69,6 +69,20 @@ def test_the_phases_of_a_job_and_its_rows_so_far(fake: FakeContext) -> None:
     ended = status(fake, "a.csv")
     assert (ended["phase"], ended["status"], ended["rows"]["ok"]) == ("ended", "succeeded", 4)
     assert ended["open_batches"] == []
+
+
+def test_a_file_that_takes_longer_than_an_invocation_is_being_read(fake: FakeContext) -> None:
+    """Small files have no such progress: nobody would see it."""
+    fake.seconds_left = lambda: 5.0
+    drop(fake, "a.csv", rows(4))
+    assert deliver_next(fake, "intake") is not None
+    fake.seconds_left = lambda: 300.0
+    assert only_job(fake).state is JobState.BUILDING
+    poll(fake.context)
+    reading = status(fake, "a.csv")
+    assert (reading["phase"], reading["open_batches"]) == ("reading", [])
+    run(fake)
+    assert status(fake, "a.csv")["phase"] == "ended"
 
 
 def test_a_held_job_says_why(fake: FakeContext) -> None:

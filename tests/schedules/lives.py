@@ -323,8 +323,8 @@ class Life:
 
 
 def _stops_all(fault: Fault) -> bool:
-    """Return whether a fault stops everything: jobs end only with the table, notices need SNS and EventBridge."""
-    return fault.call.startswith(("table.", "topics.", "bus."))
+    """Return whether a fault stops everything: jobs end only with the table, and notifications need SNS."""
+    return fault.call.startswith(("table.", "topics."))
 
 
 def raw_lines() -> bytes:

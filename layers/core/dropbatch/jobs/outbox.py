@@ -56,8 +56,12 @@ MAX_RETRY_SECONDS = 2 * 86_400
 MAX_UNREAD = 8
 """After how many failures, four hours in all, the short form of a notice is published, if S3 does not give it."""
 
-MAX_LISTING_FAILURES = 10
-"""After how many failures, most of a day in all, a change of a job is not listed any more. Its next one is."""
+MAX_TRIES = 12
+"""After how many failures in a row, a day and a half in all, an entry for the bus or the pages is given up.
+
+An ended job stays open until its outbox is empty, and an account may forbid events for ever. EventBridge itself tries
+to deliver an event for a day. Entries for the topics are kept: people wait for them.
+"""
 
 SAME_ALERT_SECONDS = 86_400
 """Operators are notified of the same problem once in this time, however many jobs have it."""
@@ -159,11 +163,11 @@ def publish(context: Context, item: OutboxItem) -> None:
                 if not publish_entry(context, item, entry, read):
                     break
             except Exception:  # noqa: BLE001 - whatever keeps AWS from it, it is tried again
-                if reader == INDEX and item.notify_failures >= MAX_LISTING_FAILURES:
-                    context.observer.exception("a change of a job could not be listed; its next one is")
+                failed = True
+                if reader in (BUS, INDEX) and item.notify_failures + 1 >= MAX_TRIES:
+                    context.observer.exception("an event, or a place on a page, is given up", reader=reader)
                 else:
                     context.observer.exception("a notification could not be published; it is kept and tried again")
-                    failed = True
                     break
             published.append(entry)
     if published or failed:
