@@ -110,7 +110,15 @@ class FolderObjects:
         self._called("get")
         return b"".join(self._blocks(self._find(bucket, key, version_id).cut(start, end)))
 
-    def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:  # noqa: ARG002  # the port's
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        data: bytes,
+        content_type: str,  # noqa: ARG002  # the port's
+        *,
+        is_progress: bool = False,  # noqa: ARG002  # the port's
+    ) -> None:
         with self._new(bucket, key) as file:
             file.write(data)
         self._called("put")
@@ -273,6 +281,11 @@ class MemoryTable:
         found = [items[sk] for sk in sorted(items) if sk.startswith(sk_prefix)]
         return (orjson.loads(item) for item in found)
 
+    def newest(self, pk: str, maximum: int) -> Sequence[dict[str, Any]]:
+        self._called("query")
+        items = self._items.get(pk, {})
+        return [orjson.loads(items[sk]) for sk in sorted(items, reverse=True)[:maximum]]
+
     def open_items(self, kind: str) -> Iterator[dict[str, Any]]:
         self._called("query")
         keys = sorted(self._open.get(kind, {}).items(), key=lambda entry: entry[1])
@@ -336,6 +349,13 @@ class NoDeadLetters:
         """Do nothing."""
 
 
+class SilentBus:
+    """EventBridge without a rule."""
+
+    def publish(self, notification: Notification) -> None:
+        """Ignore the event."""
+
+
 @dataclass(slots=True)
 class KeptTopics:
     """The notifications: `published` for programs, `people` for people, `operators` for operators."""
@@ -390,6 +410,7 @@ def folder_context(
         collect=MemoryQueue(clock),
         dead_letters={name: NoDeadLetters() for name in ("intake", "dispatch", "collect", "drop_events")},
         topics=KeptTopics(),
+        bus=SilentBus(),
         openai=openai,
         observer=SilentObserver(),
         buckets=BUCKETS,

@@ -109,7 +109,7 @@ def run(fake: FakeContext, *, ticks: int = 60, step: float = 60) -> bool:
         polled = survive(lambda: poll(fake.context))
         delivered += deliver(fake)
         is_open = not polled or any(
-            True for kind in ("job", "batch", "outbox", "pending") for _ in fake.table.open_items(kind)
+            True for kind in ("job", "batch", "outbox", "pending", "page") for _ in fake.table.open_items(kind)
         )
         if not is_open and not fake.intake.messages:
             return True

@@ -17,6 +17,9 @@ from referencing import Registry, Resource
 FOLDER = Path(__file__).parents[1] / "docs" / "events"
 SUFFIX = ".schema.json"
 COMMON = "common"
+ENVELOPE = "eventbridge"
+"""The schema of an event with what EventBridge puts around it."""
+
 _DIGITS = re.compile(r"[0-9a-f]*\d[0-9a-f]*")
 
 violations: list[str] = []
@@ -26,7 +29,7 @@ violations: list[str] = []
 @cache
 def kinds() -> frozenset[str]:
     """Return the kinds of events that have a schema."""
-    return frozenset(path.name.removesuffix(SUFFIX) for path in FOLDER.glob(f"*{SUFFIX}")) - {COMMON}
+    return frozenset(path.name.removesuffix(SUFFIX) for path in FOLDER.glob(f"*{SUFFIX}")) - {COMMON, ENVELOPE}
 
 
 @cache
@@ -39,7 +42,7 @@ def schema(name: str) -> dict[str, Any]:
 @cache
 def validator(kind: str, *, closed: bool) -> Draft202012Validator:
     """Return a validator for events of a kind: as consumers have it, or `closed` to members that no schema names."""
-    schemas = {name: _closed(schema(name)) if closed else schema(name) for name in (*kinds(), COMMON)}
+    schemas = {name: _closed(schema(name)) if closed else schema(name) for name in (*kinds(), COMMON, ENVELOPE)}
     registry = Registry().with_resources(
         (f"{name}{SUFFIX}", Resource.from_contents(contents)) for name, contents in schemas.items()
     )

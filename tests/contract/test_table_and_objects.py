@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from dropbatch.adapters.s3 import S3Objects
+from dropbatch.adapters.s3 import PROGRESS_TAG, S3Objects
 from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError, StaleItemError
 from dropbatch.ports import Objects, Piece, Table
 from tests.contract.conftest import REGION, real_table
@@ -97,6 +97,22 @@ def test_items_are_found_by_the_beginning_of_their_key_in_order(table: Table) ->
         table.insert(item(sk))
     assert [found["sk"] for found in table.query("p", "s#")] == ["s#1", "s#2"]
     assert len(list(table.query("p"))) == 3
+
+
+def test_the_newest_items_of_a_partition_come_first_and_no_more_than_are_wanted(table: Table) -> None:
+    for sk in ("c", "a", "d", "b"):
+        table.insert(item(sk))
+    table.insert({"pk": "another", "sk": "e", "rev": 1})
+    assert [found["sk"] for found in table.newest("p", 3)] == ["d", "c", "b"]
+    assert [found["sk"] for found in table.newest("p", 9)] == ["d", "c", "b", "a"]
+    assert list(table.newest("empty", 3)) == []
+
+
+def test_newest_items_of_more_than_a_page_are_all_there(table: Table) -> None:
+    """DynamoDB returns at most a megabyte at once."""
+    for number in range(5):
+        table.insert(item(f"{number}", text="x" * 300_000))
+    assert [found["sk"] for found in table.newest("p", 5)] == ["4", "3", "2", "1", "0"]
 
 
 def test_the_index_has_only_open_items_oldest_first(table: Table) -> None:
@@ -350,6 +366,17 @@ def test_a_version_is_joined_up_to_the_given_byte(objects: Objects, size: int) -
 def test_an_empty_object_has_no_bytes(objects: Objects) -> None:
     objects.put("aaa", "k", b"", "text/plain")
     assert b"".join(objects.blocks("aaa", "k")) == b""
+
+
+def test_progress_has_a_tag_and_other_objects_have_none(aws: None) -> None:
+    client = client_of_s3()
+    objects = S3Objects(client)
+    objects.put("aaa", "status.json", b"1", "text/plain", is_progress=True)
+    objects.put("aaa", "summary.json", b"2", "text/plain")
+    name, _, value = PROGRESS_TAG.partition("=")
+    tags = [client.get_object_tagging(Bucket="aaa", Key=key)["TagSet"] for key in ("status.json", "summary.json")]
+    assert tags == [[{"Key": name, "Value": value}], []]
+    assert client.get_object(Bucket="aaa", Key="status.json")["ContentType"] == "text/plain"
 
 
 def test_only_the_first_writer_creates_a_new_object(objects: Objects) -> None:

@@ -4,6 +4,7 @@ The fakes pass the same contract suite as the real adapters (`tests/contract`).
 """
 
 from tests.fakes.answers import answer_ok, echo, response_line, tokens_of
+from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.context import FakeContext
 from tests.fakes.download import FakeDownload
@@ -23,6 +24,7 @@ __all__ = [
     "WORK",
     "Answerer",
     "Chains",
+    "FakeBus",
     "FakeClock",
     "FakeContext",
     "FakeDeadLetters",

@@ -11,6 +11,7 @@ from typing import Any
 from dropbatch.batch_api.limits import Limits
 from dropbatch.storage.context import Buckets, Context
 from tests import event_contract
+from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.killer import Killer
 from tests.fakes.names import INBOX, RESULTS, WORK, Numbers
@@ -49,6 +50,7 @@ class FakeContext:
             FakeQueue(self.clock, self.dead_letters[name], self.chains) for name in ("intake", "dispatch", "collect")
         )
         self.topics = FakeTopics(event_contract.check)
+        self.bus = FakeBus(event_contract.check)
         self.openai = FakeOpenAI(self.clock)
         self.observer = FakeObserver()
         self._tokens = Numbers()
@@ -72,6 +74,7 @@ class FakeContext:
             collect=seen("collect", self.collect),
             dead_letters=seen("dead_letters", self.dead_letters),
             topics=seen("topics", self.topics),
+            bus=seen("bus", self.bus),
             openai=seen("openai", self.openai),
             observer=self.observer,
             buckets=Buckets(INBOX, RESULTS, WORK),

@@ -71,6 +71,10 @@ class DiskTable:
         items = self._file.execute("SELECT sk, item FROM items WHERE pk = ? ORDER BY sk", (pk,)).fetchall()
         return (json.loads(item) for sk, item in items if sk.startswith(sk_prefix))
 
+    def newest(self, pk: str, maximum: int) -> Sequence[dict[str, Any]]:
+        query = "SELECT item FROM items WHERE pk = ? ORDER BY sk DESC LIMIT ?"
+        return [json.loads(found[0]) for found in self._file.execute(query, (pk, maximum))]
+
     def open_items(self, kind: str) -> Iterator[dict[str, Any]]:
         found = [item for item in map(json.loads, self.texts()) if item.get("open") == kind]
         return iter(sorted(found, key=lambda item: item["since"]))

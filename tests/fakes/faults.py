@@ -116,7 +116,7 @@ def errors_of(call: str) -> dict[str, Callable[[], Exception]]:
         return _OPENAI if method in ("newest", "upload", "sees", "delete_file", "has_model") else _OPENAI | _GONE
     if protocol == "Objects":
         return _READING if method in ("head", "blocks", "read_range") else _AWS | _KMS
-    return _AWS | (_KMS if protocol in ("Topics", "Queue") else {})
+    return _AWS | (_KMS if protocol in ("Topics", "Queue", "EventBus") else {})
 
 
 def may_fail_after(call: str, error: str) -> bool:
@@ -256,6 +256,8 @@ def subject_of(call: str, args: tuple[Any, ...], more: Mapping[str, Any]) -> str
     if port == "table":
         item = values[0]
         return f"{item['pk']} {item['sk']}" if isinstance(item, Mapping) else " ".join(map(str, values[:2]))
+    if port == "bus":
+        return str(values[0].event)
     if method == "send":
         return about(values[0])
     return str(values[0]) if values else ""

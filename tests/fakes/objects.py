@@ -43,6 +43,7 @@ class FakeObjects:
         self._ids = Numbers()
         self.uploads: dict[str, tuple[bytes, float]] = {}  # unfinished joins: their bytes, and when they began
         self.forbidden: set[str] = set()  # keys that may not be read
+        self.progress: set[tuple[str, str]] = set()  # objects whose old versions S3 deletes after a day
         self.archived: set[str] = set()  # keys whose objects must be restored before they can be read
         self.conflicting: set[str] = set()  # keys whose conditional writes always conflict with another
 
@@ -162,8 +163,12 @@ class FakeObjects:
         assert 0 <= start < end <= len(data)
         return data[start:end]
 
-    def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
+    def put(self, bucket: str, key: str, data: bytes, content_type: str, *, is_progress: bool = False) -> None:
         self.drop(key, data, bucket=bucket)
+        if is_progress:
+            self.progress.add((bucket, key))
+        else:
+            self.progress.discard((bucket, key))
 
     def put_new(self, bucket: str, key: str, data: bytes, content_type: str) -> bool:
         if key in self.conflicting:

@@ -92,6 +92,11 @@ class FakeTable:
         keys = sorted(sk for sk in partition if sk.startswith(sk_prefix))
         return (msgspec.json.decode(partition[sk]) for sk in keys if sk in partition)
 
+    def newest(self, pk: str, maximum: int) -> Sequence[dict[str, Any]]:
+        _check_keys({"pk": {"S": pk}})
+        partition = self._partitions.get(pk, {})
+        return [msgspec.json.decode(partition[sk]) for sk in sorted(partition, reverse=True)[:maximum]]
+
     def open_items(self, kind: str) -> Iterator[dict[str, Any]]:
         items = [msgspec.json.decode(item) for item in self.open(kind).values()]
         return iter(sorted(items, key=lambda item: item["since"]))

@@ -23,7 +23,7 @@ print(json.dumps(Translator({}, Parser()).translate(json.load(sys.stdin), parame
 """A program for the environment of aws-sam-cli, which has the translator."""
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """A loader of YAML that reads CloudFormation's short forms as their long forms."""
 
 
@@ -41,7 +41,7 @@ def _long_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[st
     return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
 
 
-_Loader.add_multi_constructor("!", _long_form)
+Loader.add_multi_constructor("!", _long_form)
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +51,7 @@ def source() -> str:
 
 @pytest.fixture(scope="session")
 def written(source: str) -> Template:
-    template: Template = yaml.load(source, Loader=_Loader)
+    template: Template = yaml.load(source, Loader=Loader)
     return template
 
 

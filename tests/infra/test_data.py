@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from dropbatch.adapters.s3 import PROGRESS_TAG
 from tests.infra.reading import Template, of_type, statements
 
 KEPT = ("AWS::S3::Bucket", "AWS::S3::BucketPolicy", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret")
@@ -91,7 +92,21 @@ def test_few_old_versions_of_frequently_written_objects_are_kept(resources: Temp
     rules = resources["ResultsBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     kept = [rule["NoncurrentVersionExpiration"] for rule in rules if "NoncurrentVersionExpiration" in rule]
 
-    assert kept == [{"NoncurrentDays": 90}, {"NoncurrentDays": 1, "NewerNoncurrentVersions": 10}]
+    assert kept == [
+        {"NoncurrentDays": 90},
+        {"NoncurrentDays": 1},
+        {"NoncurrentDays": 1, "NewerNoncurrentVersions": 10},
+    ]
+
+
+def test_old_versions_of_progress_are_kept_a_day_and_nothing_else_has_its_tag(resources: Template) -> None:
+    rules = resources["ResultsBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    (tagged,) = [rule for rule in rules if "TagFilters" in rule]
+    name, _, value = PROGRESS_TAG.partition("=")
+
+    assert tagged["TagFilters"] == [{"Key": name, "Value": value}]
+    assert tagged["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+    assert "ExpirationInDays" not in tagged, "the newest version stays"
 
 
 def test_the_table_is_recoverable_paid_by_use_and_encrypted_with_a_free_key(resources: Template) -> None:

@@ -6,11 +6,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 import dropbatch
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.formats.file_types import KINDS
-from tests.infra.reading import Template, of_type
+from tests.infra.conftest import Loader
+from tests.infra.reading import Template, of_type, references
 from tools.capacity import costs
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +69,25 @@ def test_every_filter_of_the_operators_page_is_json() -> None:
     policies = [json.loads(json.loads(found)["FilterPolicy"]) for found in attributes]
     assert len(policies) == 2
     assert all(policy["folder"] == ["lake", {"prefix": "lake/"}] for policy in policies)
+
+
+def test_the_address_for_the_results_fits_the_template(written: Template) -> None:
+    """The snippets of the operators' page, put into the template as the page says."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    section = text[text.index("## An address for the results") : text.index("## Now and then")]
+    added, statement = (
+        yaml.load(found, Loader=Loader) for found in re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    )
+    assert set(of_type(added, "AWS::CloudFront::Distribution")) == {"ResultsSite"}
+    assert not added.keys() & written["Resources"].keys()
+    known = {*written["Resources"], *added, "AWS::StackName", "AWS::Partition", "AWS::AccountId"}
+    assert references([added, statement]) <= known
+    (allowed,) = statement
+    assert (allowed["Effect"], allowed["Action"]) == ("Allow", "s3:GetObject")
+    assert "ResultsSite" in references(allowed["Condition"]), "no other distribution may read"
+    config = added["ResultsSite"]["Properties"]["DistributionConfig"]
+    assert config["WebACLId"]
+    assert config["DefaultRootObject"] == "index.html"
 
 
 @pytest.mark.parametrize("page", ["docs/use.md", "docs/glossary.md"])

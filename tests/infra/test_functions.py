@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 
 from dropbatch.entrypoints.settings import Settings
+from dropbatch.reporting.bus_events import SOURCE
 from tests.infra.reading import Template, as_list, attached, of_type, permissions, walk
 
 NEW_ACCOUNT_MEMORY = 3_008
@@ -158,6 +159,7 @@ TAKING = {
     f"sqs:{action}" for action in ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes")
 }
 DEAD_LETTERS = ("IntakeDeadLetters", "DispatchDeadLetters", "CollectDeadLetters", "DropEventDeadLetters")
+PROGRESS = ("*/status.json", "index.json", "*/index.json", "index.html", "*/index.html")
 RECEIVE = {"sqs:ReceiveMessage", "sqs:DeleteMessage"}
 
 
@@ -194,6 +196,7 @@ RECEIVE = {"sqs:ReceiveMessage", "sqs:DeleteMessage"}
                 "WorkBucket.Arn/recipes/*": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
                 "WorkBucket.Arn/ends/*": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
                 "ResultsBucket.Arn/*": {"s3:PutObject"},
+                **{f"ResultsBucket.Arn/{name}": {"s3:PutObjectTagging"} for name in PROGRESS},
                 "Table.Arn": TABLE,
                 "Table.Arn/index/open": {"dynamodb:Query"},
                 **dict.fromkeys((f"{queue}.Arn" for queue in DEAD_LETTERS), RECEIVE),
@@ -233,6 +236,24 @@ def test_each_role_has_exactly_the_rights_that_its_code_uses(
                     found.setdefault(text.replace("${", "").replace("}", ""), set()).update(actions)
 
     assert {resource: actions for resource, actions in found.items() if actions} == allowed
+
+
+@pytest.mark.parametrize("role", FUNCTION_ROLES)
+def test_functions_put_their_own_events_on_the_default_bus_and_no_others(resources: Template, role: str) -> None:
+    (found,) = [s for s in permissions(resources, role) if any(a.startswith("events:") for a in as_list(s["Action"]))]
+
+    assert found["Action"] == "events:PutEvents"
+    assert found["Resource"] == {
+        "Fn::Sub": "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/default"
+    }
+    assert found["Condition"] == {"StringEqualsIfExists": {"events:source": SOURCE}}
+
+
+def test_an_event_of_dropbatch_starts_no_drop(resources: Template) -> None:
+    """The events about drops come over the bus on which the functions put theirs: a loop would cost money."""
+    (rule,) = of_type(resources, "AWS::Events::Rule").values()
+    assert rule["Properties"]["EventPattern"]["source"] == ["aws.s3"]
+    assert not SOURCE.startswith("aws."), "EventBridge reserves such sources for AWS itself"
 
 
 @pytest.mark.parametrize("function", ["SubmitFunction", "CollectFunction"])

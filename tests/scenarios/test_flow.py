@@ -26,6 +26,8 @@ def test_a_csv_comes_back_answered_in_its_own_order_and_bytes(fake: FakeContext)
     assert summary["rows"]["total"] == summary["rows"]["ok"] == 2
     names = {key.rpartition("/")[2] for key in fake.objects.keys(RESULTS)}
     assert names == {
+        "index.html",
+        "index.json",
         "latest.json",
         "quote.json",
         "recipe.yaml",

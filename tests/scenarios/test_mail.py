@@ -16,6 +16,7 @@ from dropbatch.jobs.hold import hold
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Letter, Notification
 from dropbatch.reporting.message_length import attributes, fitted
+from dropbatch.reporting.notifications import progress_lines
 from dropbatch.reporting.phrases import about, local_time, money, subject
 from dropbatch.reporting.runs import run_line
 from dropbatch.storage.item_keys import notices_prefix
@@ -271,6 +272,7 @@ def test_a_missing_key_is_notified_to_operators_and_to_people_in_different_words
         "OpenAI keeps the answers of a batch for 7 days after its end: those not collected by then are lost.",
         "To end it with what it has: echo | aws s3 cp - s3://the-inbox/lake/a.csv.cancel",
         "  or, in the S3 console, make a folder `a.csv.cancel` beside the file",
+        *progress_lines(fake.context, only_job(fake)),
         run_line(only_job(fake)),
     ]
     (message,) = fake.topics.operators

@@ -35,7 +35,7 @@ PRICES = {
     "DynamoDB, a million read units": 0.125,
     "SQS, a million requests": 0.40,
     "SNS, a million requests": 0.50,
-    "EventBridge, a million S3 events": 1.00,
+    "EventBridge, a million events": 1.00,
     "CloudWatch, a GB of logs": 0.50,
     "CloudWatch, a metric for a month": 0.30,
     "CloudWatch, an alarm for a month": 0.10,
@@ -56,6 +56,9 @@ WRITTEN_BYTES = 2 * ROW_BYTES + 2 * ANSWER_BYTES
 """Bytes of a row that go into S3: the row in its shard, its outcome, its lines of responses and answers."""
 
 POLLS = 1_440
+OPEN_LISTS = 5
+"""The lists of the sparse index that each poll reads: jobs, batches, ended jobs, pending objects and changed pages."""
+
 LONG_POLLS = 3 * 5 * DAY // 20
 """Requests with which Lambda asks three queues for messages, five at once, each for 20 seconds."""
 
@@ -98,17 +101,18 @@ DAYS = {"1,000": (1, 1_000), "1 million": (10, 100_000), "100 million": (100, 1_
 """For each number of rows a day: the number of drops, and the rows of each."""
 
 Figures = Mapping[str, float]
-UNITS = {"table.write_all": 9}
+UNITS = {"table.write_all": 9, "table.newest": 75}
 """For how many calls some count. A transaction has three items when a batch reserves its price, and six when that is
-settled, and DynamoDB bills each of them twice."""
+settled, and DynamoDB bills each of them twice. An index page has at most 500 jobs, of 600 bytes each."""
 
 COUNTED = {
     "s3_writes": ("objects.put", "objects.put_new", "objects.writing", "objects.join"),
     "s3_reads": ("objects.blocks", "objects.head"),
     "table_writes": ("table.insert", "table.replace", "table.write_all", "table.renew", "table.delete"),
-    "table_reads": ("table.get", "table.query"),
+    "table_reads": ("table.get", "table.query", "table.newest"),
     "messages": ("intake.send", "dispatch.send", "collect.send"),
     "notifications": ("topics.publish",),
+    "events": ("bus.publish",),
     "openai": ("openai.upload", "openai.create", "openai.retrieve", "openai.list", "openai.streaming"),
 }
 """The calls that each figure counts. A document states `<figure>_a_drop`, `<figure>_a_shard` and `<figure>_a_poll`."""
@@ -142,7 +146,7 @@ def _calls(shards: int) -> Counter[str]:
         account.calls.clear()
         if not shards:
             return idle
-        drop(account, "a.csv", rows(50 * shards))
+        drop(account, "work/a.csv", rows(50 * shards))  # in a folder, which has an index page of its own
         polls = 0
         for wait in (60, 86_000, *[60] * 20):
             deliver(account)
@@ -193,7 +197,9 @@ def day(drops: int, rows_of_each: int, figures: Figures) -> dict[str, float]:
     seconds = busy_seconds(figures) * millions * 1e6 + INVOCATION_SECONDS * messages
     open_batches = shards * OPEN_HOURS / 24
     writes = calls("s3_writes") + millions * 1e6 * WRITTEN_BYTES / PART_BYTES
-    reads_of_polls = POLLS * (2 + open_batches * BATCH_ITEM_BYTES / 8192)  # half a unit for 4 KiB out of the index
+    reads_of_polls = POLLS * (
+        OPEN_LISTS / 2 + open_batches * BATCH_ITEM_BYTES / 8192
+    )  # half a unit for 4 KiB out of the index
     used = {
         "drops": drops,
         "batches": shards,
@@ -206,7 +212,7 @@ def day(drops: int, rows_of_each: int, figures: Figures) -> dict[str, float]:
         "DynamoDB read units": calls("table_reads") + reads_of_polls,
         "SQS requests": 3 * messages + LONG_POLLS,
         "SNS requests": 2 * calls("notifications"),
-        "EventBridge events": drops,
+        "EventBridge events": drops + calls("events"),
         "CloudWatch MB of logs": (2 * messages + 5 * POLLS) * LOG_BYTES / 1e6,
         "X-Ray traces": messages + POLLS,
         "OpenAI calls": calls("openai") + POLLS * min(105, open_batches),
@@ -225,7 +231,7 @@ def day(drops: int, rows_of_each: int, figures: Figures) -> dict[str, float]:
         + used["DynamoDB read units"] / 1e6 * p["DynamoDB, a million read units"],
         "$ SQS, SNS, EventBridge": used["SQS requests"] / 1e6 * p["SQS, a million requests"]
         + used["SNS requests"] / 1e6 * p["SNS, a million requests"]
-        + used["EventBridge events"] / 1e6 * p["EventBridge, a million S3 events"],
+        + used["EventBridge events"] / 1e6 * p["EventBridge, a million events"],
         "$ CloudWatch, X-Ray, secret, key": used["CloudWatch MB of logs"] / 1e3 * p["CloudWatch, a GB of logs"]
         + used["X-Ray traces"] / 1e6 * p["X-Ray, a million traces"]
         + a_month / 30,
@@ -241,7 +247,7 @@ def day(drops: int, rows_of_each: int, figures: Figures) -> dict[str, float]:
 def idle_month(figures: Figures) -> dict[str, float]:
     """Return the cost in dollars of a stack in 30 days without a drop, the highest first."""
     p, polls = PRICES, 30 * POLLS
-    reads = polls * (figures["table_reads_a_poll"] + 2)
+    reads = polls * (figures["table_reads_a_poll"] + OPEN_LISTS / 2)
     found = {
         f"{ALARMS} alarms": ALARMS * p["CloudWatch, an alarm for a month"],
         "the topics' key": p["KMS, a key for a month"],

@@ -172,7 +172,7 @@ class Account(FakeContext):
         seen = super().context
         counted: dict[str, Any] = {
             name: _Counted(name, getattr(seen, name), self.calls)
-            for name in ("objects", "table", "intake", "dispatch", "collect", "topics", "openai")
+            for name in ("objects", "table", "intake", "dispatch", "collect", "topics", "bus", "openai")
         }
         counted["dead_letters"] = {
             name: _Counted(f"dead_letters.{name}", dead, self.calls) for name, dead in seen.dead_letters.items()

@@ -167,6 +167,7 @@ def _forget(seen: Soak, job: Mapping[str, Any]) -> None:
     account.topics.published.clear()
     account.topics.people.clear()
     account.topics.operators.clear()
+    account.bus.published.clear()
     account.observer.lines.clear()
     account.table._partitions.pop(f"job#{job_id}", None)
     for bucket, name in [at for at in account.objects._objects if job_id in at[1] or at[1].startswith(key)]:

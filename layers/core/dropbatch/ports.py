@@ -68,7 +68,9 @@ class Objects(Protocol):
         """Return the object's bytes from `start` up to `end`, which must exist. A broken connection is resumed."""
         ...
 
-    def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None: ...
+    def put(self, bucket: str, key: str, data: bytes, content_type: str, *, is_progress: bool = False) -> None:
+        """Write an object. One that `is_progress` is often replaced: S3 deletes its old versions after a day."""
+        ...
 
     def put_new(self, bucket: str, key: str, data: bytes, content_type: str) -> bool:
         """Write the object if there is none under this key. Return whether it was written."""
@@ -139,6 +141,10 @@ class Table(Protocol):
         ...
 
     def query(self, pk: str, sk_prefix: str = "") -> Iterator[dict[str, Any]]: ...
+
+    def newest(self, pk: str, maximum: int) -> Sequence[dict[str, Any]]:
+        """Return the items of a partition with the highest sort keys, at most `maximum`, the highest first."""
+        ...
 
     def open_items(self, kind: str) -> Iterator[dict[str, Any]]:
         """Yield the items whose `open` is `kind`, oldest `since` first, from the sparse index, which may lag."""
@@ -215,6 +221,14 @@ class Topics(Protocol):
 
     def publish(self, audience: Audience, notification: Notification) -> None:
         """Publish to the audience's topic. A text that SNS would refuse for its size or characters is cut to fit."""
+        ...
+
+
+class EventBus(Protocol):
+    """The account's default event bus of EventBridge."""
+
+    def publish(self, notification: Notification) -> None:
+        """Put the event of a notification, as programs get it, on the bus. One that is too large is cut to fit."""
         ...
 
 

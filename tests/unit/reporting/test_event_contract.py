@@ -6,16 +6,26 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.reporting.bus_events import DETAIL_TYPES, SOURCE
 from tests.driving import RECIPE, drop, rows, run
-from tests.event_contract import COMMON, kinds, problems_of, schema, validator
+from tests.event_contract import COMMON, ENVELOPE, kinds, problems_of, schema, validator
 from tests.fakes import FakeContext
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*sorted(kinds()), COMMON])
+@pytest.mark.parametrize("name", [*sorted(kinds()), COMMON, ENVELOPE])
 def test_each_schema_is_valid_json_schema(name: str) -> None:
     Draft202012Validator.check_schema(schema(name))
     assert schema(name)["$id"] == f"{name}.schema.json"
+
+
+def test_the_schema_of_the_bus_has_the_schema_of_each_kind_of_event() -> None:
+    found = {
+        each["if"]["properties"]["detail-type"]["const"]: each["then"]["properties"]["detail"]["$ref"]
+        for each in schema(ENVELOPE)["allOf"]
+    }
+    assert found == {kind: f"{event}.schema.json" for event, kind in DETAIL_TYPES.items()}
+    assert schema(ENVELOPE)["properties"]["source"] == {"const": SOURCE}
 
 
 def test_the_schemas_name_each_outcome() -> None:

@@ -96,7 +96,9 @@ def test_the_end_shows_counts_cost_answers_reasons_and_next_steps(fake: FakeCont
     assert lines[7].startswith("- 1 row truncated (length), the first is row 4: raise max_completion_tokens")
     assert lines[8] == f"Results: s3://the-results/{prefix}"
     assert lines[9].startswith("In the console: https://us-east-1.console.aws.amazon.com/s3/buckets/the-results?")
-    assert lines[10:] == [
+    assert lines[10].startswith("The report: https://us-east-1.console.aws.amazon.com/s3/object/the-results?")
+    assert lines[10].endswith(f"{prefix}report.html")
+    assert lines[11:] == [
         "To ask the failed ones again: echo | aws s3 cp - s3://the-inbox/shop/a.csv.retry",
         "  or, in the S3 console, make a folder `a.csv.retry` beside the file",
         f"Rows without a good answer: s3://the-results/{prefix}a.failed.csv",

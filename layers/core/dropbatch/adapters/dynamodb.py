@@ -6,6 +6,7 @@ model and makes Decimals of numbers. To decode the JSON itself, into values with
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -83,6 +84,16 @@ class DynamoTable:
         if sk_prefix:
             condition, values[":sk"] = f"{condition} AND begins_with(sk, :sk)", {"S": sk_prefix}
         return self._pages(KeyConditionExpression=condition, ExpressionAttributeValues=values, ConsistentRead=True)
+
+    def newest(self, pk: str, maximum: int) -> Sequence[dict[str, Any]]:
+        found = self._pages(
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": pk}},
+            ConsistentRead=True,
+            ScanIndexForward=False,
+            Limit=maximum,
+        )
+        return list(islice(found, maximum))
 
     def open_items(self, kind: str) -> Iterator[dict[str, Any]]:
         return self._pages(

@@ -29,6 +29,9 @@ BLOCK_BYTES = 1_048_576
 PART_BYTES = 8_388_608
 """The size of uploaded parts. S3 takes 10,000 parts of at least 5 MiB: with this size, 80 GB an object."""
 
+PROGRESS_TAG = "dropbatch=progress"
+"""The tag of objects that are often replaced. A lifecycle rule of the results bucket selects them by it."""
+
 MAX_READ_TRIES = 5
 
 MAX_CONFLICT_TRIES = 5
@@ -115,8 +118,11 @@ class S3Objects:
                     raise
         return bytes(data)
 
-    def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
-        self._client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
+    def put(self, bucket: str, key: str, data: bytes, content_type: str, *, is_progress: bool = False) -> None:
+        if is_progress:
+            self._client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type, Tagging=PROGRESS_TAG)
+        else:
+            self._client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
 
     def put_new(self, bucket: str, key: str, data: bytes, content_type: str) -> bool:
         conflicts = 0

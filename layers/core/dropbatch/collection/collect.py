@@ -222,6 +222,7 @@ def _mark_collected(
         current.usd, current.standard_usd = written.usd, written.standard_usd
         current.unpriced, current.unread = written.unpriced, written.unread
         current.answers, current.usage = written.answers, written.usage
+        current.outcomes = written.outcomes
         current.came_further()
         release(current)
         current.move(BatchState.COLLECTED)

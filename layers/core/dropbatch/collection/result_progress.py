@@ -30,6 +30,7 @@ class ResultTotals:
     standard_usd: Decimal = Decimal(0)
     unpriced: int = 0
     unread: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)  # of the rows that are done
     usage_differs: bool = False  # OpenAI reports other tokens for the batch than its answers have
     out: Writer | None = field(default=None, repr=False)
 

@@ -65,6 +65,7 @@ def write_results(
         # If it is not known what the same would have cost without batching, nothing counts as saved.
         progress.written.standard_usd = progress.tally.usd + (progress.tally.saved or 0)
         progress.written.unpriced, progress.written.unread = progress.tally.unpriced, progress.tally.unread
+        progress.written.outcomes = {str(outcome): rows for outcome, rows in progress.tally.outcomes.items() if rows}
         progress.written.usage = [progress.tally.tokens[kind] for kind in USAGE_KINDS]
         progress.parts.append(key)
         if former or not progress.is_judged:

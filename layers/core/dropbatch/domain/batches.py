@@ -77,6 +77,7 @@ class Batch(WorkItem):
     total: int = 0
     incomplete_digest: str | None = None  # what OpenAI showed of it when its answers were last incomplete
     refusal: str | None = None  # the code with which OpenAI or Dropbatch ended it
+    outcomes: dict[str, int] = field(default_factory=dict)  # its rows that are done, by outcome, once collected
     completed: int = 0  # OpenAI's request_counts, for the progress
     failed: int = 0
     likely_usd: Decimal | None = None  # its price as it was quoted; None if no price is known

@@ -117,6 +117,7 @@ class Job(OutboxItem):
     build_until: int = 0  # when Dropbatch gives up building it, unless there is progress
     ended_at: int | None = None
     status_digest: str | None = None  # hash of the content of the last status.json
+    status_until: int = 0  # until when its estimate holds: the latest end that it names; 0 if it has none
     keeps_work: bool = False  # its files in the work bucket are kept after its end, for a `.retry`
     is_clean: bool = False  # its files are deleted, except those that are kept
     remote_files: RemoteFiles | None = None  # set at its end, while it may have files at OpenAI

@@ -22,6 +22,9 @@ MAX_PARTS = 10
 MAX_HISTORY = 8
 """How many of a recipe's latest jobs its history has."""
 
+MAX_TIMES = 9
+"""How many times of its batches each of these jobs has."""
+
 
 @dataclass(slots=True)
 class Tokens:
@@ -115,6 +118,7 @@ class JobUsage:
     cached: int
     cache_write: int
     output: int
+    seconds: list[int] = field(default_factory=list)  # how long its batches took: at most MAX_TIMES, evenly chosen
 
 
 @dataclass(slots=True, kw_only=True)
@@ -135,6 +139,11 @@ class UsageHistory(Item):
         """Set the usage of a job, and forget the oldest if there are too many."""
         jobs = {**self.jobs, job_id: usage}
         self.jobs = dict(sorted(jobs.items(), key=lambda item: (item[1].ended_at, item[0]))[-MAX_HISTORY:])
+
+    @property
+    def seconds(self) -> list[int]:
+        """The times that the batches of its jobs took."""
+        return [seconds for usage in self.jobs.values() for seconds in usage.seconds]
 
     @property
     def total(self) -> JobUsage:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dropbatch.adapters.clients import Clients
 from dropbatch.adapters.dynamodb import DynamoTable
+from dropbatch.adapters.eventbridge import DefaultBus
 from dropbatch.adapters.openai import OpenAIBatches
 from dropbatch.adapters.s3 import S3Objects
 from dropbatch.adapters.secrets import KeySecret
@@ -43,6 +44,7 @@ def connect(
         topics=SnsTopics(
             clients.later("sns"), settings.notifications_topic_arn, settings.events_topic_arn, settings.alarms_topic_arn
         ),
+        bus=DefaultBus(clients.later("events")),
         openai=OpenAIBatches(
             KeySecret(clients.secrets(), settings.openai_secret_arn),
             settings.openai_base_url,

@@ -175,6 +175,8 @@ class _KeptAnswers:
         """Store the sums, and return the batches that have rows."""
         found = [(place, batch) for place, batch in sorted(self._batches.items()) if batch.requests]
         for place, batch in found:
+            counts = self._tallies[place].outcomes
+            batch.outcomes = {str(outcome): rows for outcome, rows in counts.items() if rows}
             tally = json.dumps(self._tallies[place].to_json()).encode()
             key = self._rows.files.results_key(batch) + ".tally"
             self._context.objects.put(self._context.buckets.work, key, tally, JSON)

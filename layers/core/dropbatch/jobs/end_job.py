@@ -49,6 +49,8 @@ def end(context: Context, job: Job, decision: Mapping[str, Any], derived: outbox
     ended = context.repository.update(job, finish)
     if ended is None:
         return
+    if derived is None:
+        result_files.correct_status(context, ended, decision)
     context.observer.metric("JobsEnded", 1, status=decision["status"])
     for outcome, count in decision["rows"].items():
         context.observer.metric("Rows", count, outcome=outcome)

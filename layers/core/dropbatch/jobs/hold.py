@@ -59,6 +59,8 @@ def hold(
             current.holds = {**current.holds, str(reason): now}
         current.move(JobState.HELD)
         outbox.post(context, current, notice)
+        if not is_new:
+            outbox.list_again(context, current)
         return True
 
     held = context.repository.update(job, stop)
@@ -101,6 +103,7 @@ def resume(context: Context, job: Job, *reasons: HeldReason, marker: str | None 
         current.resumed_by = marker or current.resumed_by
         current.start_count = current.deferrals = 0
         current.move(JobState.RUNNING)
+        outbox.list_again(context, current)
         return True
 
     resumed = context.repository.update(job, change)

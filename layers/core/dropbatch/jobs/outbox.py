@@ -2,8 +2,10 @@
 
 A notice is written into the work bucket first. The write that changes the item's state also puts the notice's name into
 its `outbox`. A process that finds a name there publishes the notice and removes the name. So no state depends on SNS,
-and every notice is published at least once. Each audience has its own entries, in order: programs get every notice,
-people those that the recipe's `notify` asks for, operators those that only they can act on.
+and every notice is published at least once. Each reader has its own entries, in order: programs get every notice, and
+so does EventBridge's bus; people get those that the recipe's `notify` asks for, operators those that only they can act
+on. A failure for one reader does not stop the others. The index pages are a reader, too: they list the job as the table
+has it now.
 
 Notices for people that may share a message with other jobs of the folder wait (`digest_entries`); `polling/digest.py`
 sends them.
@@ -24,11 +26,17 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outbox import Alert, DigestEntry
 from dropbatch.domain.states import JobState
 from dropbatch.jobs.backoff import backoff_seconds
+from dropbatch.jobs.listing import list_job
 from dropbatch.ports import JSON, Audience, Letter, Notification
 from dropbatch.reporting import digests, end_notices, notifications, rejection_notices
 from dropbatch.storage.context import Context
 from dropbatch.storage.item_keys import notices_prefix
 from dropbatch.storage.objects import read_object
+
+BUS, INDEX = "bus", "index"
+"""Readers besides the audiences of the topics: EventBridge's default bus, and the index pages of the results bucket."""
+
+READERS = (Audience.PROGRAMS, BUS, Audience.PEOPLE, Audience.OPERATORS, INDEX)
 
 OutboxItem = TypeVar("OutboxItem", Job, Pending)
 """An item with an outbox."""
@@ -47,6 +55,13 @@ MAX_RETRY_SECONDS = 2 * 86_400
 
 MAX_UNREAD = 8
 """After how many failures, four hours in all, the short form of a notice is published, if S3 does not give it."""
+
+MAX_TRIES = 12
+"""After how many failures in a row, a day and a half in all, an entry for the bus or the pages is given up.
+
+An ended job stays open until its outbox is empty, and an account may forbid events for ever. EventBridge itself tries
+to deliver an event for a day. Entries for the topics are kept: people wait for them.
+"""
 
 SAME_ALERT_SECONDS = 86_400
 """Operators are notified of the same problem once in this time, however many jobs have it."""
@@ -87,7 +102,7 @@ def derived(context: Context, job: Job, name: str) -> Notice:
 def _notice(
     context: Context, item: Job | Pending, name: str, notification: Notification, *, people: bool = True
 ) -> Notice:
-    entries, waiting = [f"{Audience.PROGRAMS}:{name}"], {}
+    entries, waiting = [f"{Audience.PROGRAMS}:{name}", f"{BUS}:{name}"], {}
     if people and (isinstance(item, Pending) or _is_wanted(item, notification)):
         entries.append(f"{Audience.PEOPLE}:{name}")
         answers_marker = isinstance(item, Job) and item.marker is not None and notification.event != "ended"
@@ -95,6 +110,8 @@ def _notice(
             waiting[entries[-1]] = digests.digest_entry(context.now(), notification)
     if notification.operators is not None:
         entries.append(f"{Audience.OPERATORS}:{name}")
+    if isinstance(item, Job):
+        entries.append(f"{INDEX}:{name}")
     return Notice(tuple(entries), waiting)
 
 
@@ -117,6 +134,16 @@ def post(context: Context, item: Job | Pending, notice: Notice) -> None:
     item.notify_after, item.notify_failures = context.now() + INLINE_SECONDS, 0
 
 
+def list_again(context: Context, job: Job) -> None:
+    """Have the index pages list a change of a job without a notice. The caller saves the job."""
+    others = [entry for entry in job.outbox if not entry.startswith(_LISTING)]
+    job.outbox = [*others, f"{_LISTING}{job.state}-{context.now()}"]
+
+
+_LISTING = f"{INDEX}:listing-"
+"""The beginning of entries of changes without a notice."""
+
+
 def publish_now(context: Context, item: OutboxItem) -> None:
     """Publish the due notices of an item. A failure is logged, and left to the poller: the state is already written."""
     try:
@@ -129,15 +156,19 @@ def publish(context: Context, item: OutboxItem) -> None:
     """Publish the due notices of an item, except those that wait, and remove them. A failed one is tried again."""
     published: list[str] = []
     failed = False
-    for audience in Audience:
-        for entry in [entry for entry in item.due_entries if entry.startswith(f"{audience}:")]:
+    read: dict[str, Notification] = {}
+    for reader in READERS:
+        for entry in [entry for entry in item.due_entries if entry.startswith(f"{reader}:")]:
             try:
-                if not publish_entry(context, item, entry):
+                if not publish_entry(context, item, entry, read):
                     break
-            except Exception:  # noqa: BLE001 - whatever keeps SNS from it, it is tried again
-                context.observer.exception("a notification could not be published; it is kept and tried again")
+            except Exception:  # noqa: BLE001 - whatever keeps AWS from it, it is tried again
                 failed = True
-                break
+                if reader in (BUS, INDEX) and item.notify_failures + 1 >= MAX_TRIES:
+                    context.observer.exception("an event, or a place on a page, is given up", reader=reader)
+                else:
+                    context.observer.exception("a notification could not be published; it is kept and tried again")
+                    break
             published.append(entry)
     if published or failed:
         remove(context, item, published, failed=failed)
@@ -179,13 +210,28 @@ def _next_try(context: Context, failures: int) -> int:
     return context.now() + context.scaled(backoff_seconds(failures, most=MAX_RETRY_SECONDS))
 
 
-def publish_entry(context: Context, item: Job | Pending, entry: str) -> bool:
-    """Publish one entry of an outbox; False if another process is about to publish the same."""
-    audience = Audience(entry.partition(":")[0])
-    notification = read_notice(context, item, entry)
-    if audience is Audience.OPERATORS:
-        return _alert(context, notification)
-    context.topics.publish(audience, notification)
+def publish_entry(
+    context: Context, item: Job | Pending, entry: str, read: dict[str, Notification] | None = None
+) -> bool:
+    """Publish one entry of an outbox; False if another process is about to publish the same.
+
+    `read` has the notices that were read, by name: each has several readers.
+    """
+    reader, _, name = entry.partition(":")
+    if entry.startswith(_LISTING) and isinstance(item, Job):
+        list_job(context, item)
+        return True
+    read = {} if read is None else read
+    notification = read[name] = read.get(name) or read_notice(context, item, entry)
+    match reader:
+        case _ if reader == INDEX and isinstance(item, Job):
+            list_job(context, item, notification)
+        case _ if reader == BUS:
+            context.bus.publish(notification)
+        case Audience.OPERATORS:
+            return _alert(context, notification)
+        case _:
+            context.topics.publish(Audience(reader), notification)
     return True
 
 

@@ -88,6 +88,7 @@ def end_building(context: Context, job: Job, notice: outbox.Notice, *, waits: bo
         return False
     if not waits:
         stop_waiting(context.repository, rejected)
+    result_files.correct_status(context, rejected)
     outbox.publish_now(context, rejected)
     clean_up(context, context.repository.reload(rejected) or rejected)
     return True

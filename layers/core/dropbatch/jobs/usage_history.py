@@ -1,9 +1,14 @@
-"""The usage of earlier jobs, by which the next job of the same recipe is quoted: a few numbers for each recipe."""
+"""The usage of earlier jobs: a few numbers for each recipe and model.
+
+By them the next job of the same recipe is quoted, and the end of a job that runs is estimated.
+"""
 
 from collections.abc import Iterable
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Job
-from dropbatch.domain.quotes import JobUsage, QuotePart, UsageHistory
+from dropbatch.domain.quotes import MAX_TIMES, JobUsage, QuotePart, UsageHistory
+from dropbatch.reporting.progress import seconds_taken
 from dropbatch.storage.context import Context
 from dropbatch.storage.repository import Repository
 
@@ -38,10 +43,19 @@ def remember_usage(context: Context, job: Job, ended_at: int) -> None:
             continue
         read, cached, written, output = map(sum, zip(*(batch.usage for batch in own), strict=True))
         estimated = round(part.input_tokens * answers / max(1, part.requests))
-        usage = JobUsage(ended_at, part.requests, answers, estimated, read, cached, written, output)
+        times = _times(own)
+        usage = JobUsage(ended_at, part.requests, answers, estimated, read, cached, written, output, times)
         for name, schema in ((history_name(job, job.recipe_path), part.schema), ("", "")):
             new = UsageHistory(recipe=name, endpoint=part.endpoint, model=part.model, schema=schema)
             _remember(context, new, job.id, usage)
+
+
+def _times(batches: Iterable[Batch]) -> list[int]:
+    """Return how long these batches took: of many the shortest, the longest, and evenly spaced ones between."""
+    taken = sorted(seconds for seconds in map(seconds_taken, batches) if seconds is not None)
+    if len(taken) <= MAX_TIMES:
+        return taken
+    return [taken[place * (len(taken) - 1) // (MAX_TIMES - 1)] for place in range(MAX_TIMES)]
 
 
 def _remember(context: Context, new: UsageHistory, job_id: str, usage: JobUsage) -> None:

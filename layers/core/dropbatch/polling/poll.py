@@ -26,6 +26,7 @@ from dropbatch.polling.batch_status import update_statuses
 from dropbatch.polling.digest import send_digests
 from dropbatch.polling.ended_jobs import finish_ended
 from dropbatch.polling.held_jobs import HeldJobs, remind_operators
+from dropbatch.polling.index_pages import write_pages
 from dropbatch.polling.overdue_jobs import cancel_batches, enforce_deadlines
 from dropbatch.polling.pending_objects import move_pending
 from dropbatch.polling.remote_files import delete_remote_files
@@ -87,6 +88,7 @@ class _Tick:
             ("reminders", 0.4, lambda context: remind_operators(context, self._open.jobs.values())),
             ("ended jobs", 0.3, lambda context: finish_ended(context, self._open, self._sent_digests)),
             ("status files", 0.5, self._write_statuses),
+            ("index pages", 0.3, write_pages),
             ("files at OpenAI", 0.1, lambda context: delete_remote_files(context, self._open.ended_jobs)),
             ("dead letters", 0.5, take_dead_letters),
             ("sweep", 1.0, sweep),
@@ -137,7 +139,7 @@ class _Tick:
     def _write_statuses(self, context: Context) -> None:
         def write(context: Context, job_id: str) -> None:
             job = self._open.jobs.get(job_id)
-            if job is not None and job.state in (JobState.RUNNING, JobState.HELD):
+            if job is not None and (job.state in WORKING_JOBS or job.progress is not None):
                 open_batches = [batch for batch in self._open.by_job[job_id] if batch.state not in CLOSED]
                 result_files.write_status(context, job, open_batches)
 

@@ -13,6 +13,7 @@ from dropbatch.domain.drops import cut
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outbox import DigestEntry, DigestReason
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.pages import page_of_all
 from dropbatch.ports import Notification
 from dropbatch.reporting.advice import Cure, cures, remedy
 from dropbatch.reporting.event_members import SCHEMA_VERSION
@@ -24,6 +25,7 @@ from dropbatch.reporting.phrases import (
     counted,
     end_to_come,
     marker_command,
+    object_link,
     rows_counted,
     subject,
 )
@@ -140,6 +142,7 @@ def digest(context: Context, parts: Sequence[Part], notices: Mapping[str, Notifi
     text += [
         f"Results: s3://{context.buckets.results}/{prefix}",
         f"In the console: {console_link(context.region, context.buckets.results, prefix)}",
+        f"Progress and reports: {object_link(context.region, context.buckets.results, page_of_all(folders))}",
         *closing,
     ]
     if any(part.job.recipe_path for part in parts):

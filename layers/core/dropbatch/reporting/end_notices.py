@@ -21,6 +21,7 @@ from dropbatch.reporting.phrases import (
     counted,
     local_time,
     marker_command,
+    object_link,
     read_dollars,
     rows_counted,
 )
@@ -95,6 +96,7 @@ def ended(context: Context, end: Ended) -> Notification:
     text.append(f"Results: s3://{bucket}/{prefix}")
     text += mirror_lines(context, end)
     text.append(f"In the console: {console_link(context.region, bucket, prefix)}")
+    text.append(f"The report: {object_link(context.region, bucket, prefix + 'report.html')}")
     text += _next_steps(context, end)
     members = end_members(end)
     members["cost"]["month"] = month_members(context, end.ended_at)

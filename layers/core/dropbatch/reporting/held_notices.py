@@ -24,8 +24,8 @@ from dropbatch.reporting.approvals import (
     approval_verdict,
     passed_limits,
 )
-from dropbatch.reporting.event_members import UsedRecipe, is_older, listed_notices, results_prefix
-from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
+from dropbatch.reporting.event_members import UsedRecipe, is_older, listed_notices
+from dropbatch.reporting.notifications import notification_of, progress_lines, recipe_of_retry, skipped_lines
 from dropbatch.reporting.phrases import (
     MAX_PROBLEMS,
     about,
@@ -93,6 +93,7 @@ def held(
                 *quote_lines(job.quote),
                 *approval_lines(job, "answered", is_older=is_older(context, job), is_sent=money.is_sent),
             ]
+    text += progress_lines(context, job)
     detail: dict[str, Any] = {"held_reason": str(reason), "notices": listed_notices(notices)}
     if money is not None:
         detail |= {"money": approval_members(money), **quoted(job.quote)}
@@ -109,7 +110,7 @@ def _failing(context: Context, job: Job) -> list[str]:
     text = [
         f"{job.drop.name} waits: in two batches in a row, less than half of the rows were answered. Dropbatch holds "
         "the rows that it has not sent yet, so that no money is wasted. Batches that are at OpenAI continue.",
-        f"See what came back: s3://{context.buckets.results}/{results_prefix(job)}status.json",
+        *quote_lines(job.quote),
     ]
     if is_older(context, job):
         return [*text, OLDER_VERSION, "It ends after 14 days with what it has."]
@@ -213,6 +214,7 @@ def _for_operators(context: Context, job: Job, cause: _Cause, reason: HeldReason
         cause.then,
         *kept,
         f"To end it with what it has: {marker_command(job.drop, 'cancel')}",
+        *progress_lines(context, job),
     ]
     steps = [step.format(secret=shlex.quote(context.secret_name)) for step in cause.steps]
     letter = [

@@ -12,16 +12,37 @@ from dropbatch.domain.drops import without_controls
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.markers import next_name
 from dropbatch.domain.outcomes import LEFT_OUT
+from dropbatch.domain.pages import page_of_all
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.ports import Letter, Notification
 from dropbatch.reporting.event_members import SKIPPED_NAME, UsedRecipe, end_times, is_older, job_members, results_prefix
-from dropbatch.reporting.phrases import as_text, counted, problem_lines, rows_counted, run_name, subject, unit_of
+from dropbatch.reporting.phrases import (
+    as_text,
+    counted,
+    object_link,
+    problem_lines,
+    rows_counted,
+    run_name,
+    subject,
+    unit_of,
+)
 from dropbatch.reporting.row_limit import row_members
 from dropbatch.reporting.runs import run_line
 from dropbatch.storage.context import Context
 
 FIRST_EVENTS = frozenset({"accepted", "held", "rejected", "duplicate"})
 """The events that can be the first message about a run."""
+
+
+def progress_lines(context: Context, job: Job) -> list[str]:
+    """Say where the progress of a job is, and which page lists it and the others of its folder."""
+    region, bucket = context.region, context.buckets.results
+    status = results_prefix(job) + "status.json"
+    return [
+        f"Progress: s3://{bucket}/{status}",
+        f"In the console: {object_link(region, bucket, status)}",
+        f"All runs of the folder: {object_link(region, bucket, page_of_all([job.drop.folder]))}",
+    ]
 
 
 def recipe_of_retry(recipes: Sequence[UsedRecipe]) -> list[str]:

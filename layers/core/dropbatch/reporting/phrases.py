@@ -134,8 +134,17 @@ def iso(seconds: int) -> str:
 
 def console_link(region: str, bucket: str, prefix: str) -> str:
     """Return the address of the S3 console for objects with this prefix."""
+    return f"{_console(region)}/s3/buckets/{bucket}?region={region}&prefix={quote(prefix)}"
+
+
+def object_link(region: str, bucket: str, key: str) -> str:
+    """Return the address of the S3 console for one object, which its button *Open* shows in the browser."""
+    return f"{_console(region)}/s3/object/{bucket}?region={region}&prefix={quote(key)}"
+
+
+def _console(region: str) -> str:
     host = next((host for start, host in _CONSOLES.items() if region.startswith(start)), "console.aws.amazon.com")
-    return f"https://{region}.{host}/s3/buckets/{bucket}?region={region}&prefix={quote(prefix)}"
+    return f"https://{region}.{host}"
 
 
 _CONSOLES = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov.com"}

@@ -10,8 +10,8 @@ from dropbatch.ports import Notification
 from dropbatch.reporting.event_members import listed_problems, results_prefix
 from dropbatch.reporting.notifications import notification_of
 from dropbatch.reporting.phrases import (
-    console_link,
     counted,
+    object_link,
     problem_lines,
     unit_of,
 )
@@ -34,7 +34,7 @@ def rejected(context: Context, job: Job, problems: Problems, elsewhere: Sequence
     text += problem_lines(problems, unit_of(job.drop))
     text += [
         f"All of them: s3://{context.buckets.results}/{results_prefix(job)}report.html (rejected.json for programs)",
-        f"In the console: {console_link(context.region, context.buckets.results, results_prefix(job))}",
+        f"In the console: {object_link(context.region, context.buckets.results, results_prefix(job) + 'report.html')}",
     ]
     steps = [*elsewhere, *what_to_do(job, problems)]
     detail = {"problems": listed_problems(problems, 10)}

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,10 +35,21 @@ from dropbatch.reporting.event_members import (
     results_prefix,
 )
 from dropbatch.reporting.phrases import iso
+from dropbatch.reporting.progress import (
+    Times,
+    ended_members,
+    estimate,
+    open_batch_members,
+    outcomes_so_far,
+    phase,
+    seconds_taken,
+    state_digest,
+)
 from dropbatch.reporting.quote_lines import quote_members, quoted
 from dropbatch.reporting.rejection_advice import what_to_do
 from dropbatch.reporting.row_limit import row_members
 from dropbatch.storage.context import Context
+from dropbatch.storage.job_ends import decision_of
 
 if TYPE_CHECKING:  # a poll writes results too, and does not load recipes
     from dropbatch.storage.recipe_text import RecipeText
@@ -90,11 +102,15 @@ def decided_notification(decided: Mapping[str, Any]) -> Notification:
 
 def write_decided(context: Context, job: Job, decided: Mapping[str, Any]) -> None:
     """Write `status.json` and then `summary.json`, whose presence says that the job is done."""
-    summary = decided["summary"]
-    about = job_members(context, job, "status", decided["status"])
-    members = {**about, "rows": summary["rows"], **quoted(job.quote), "updated_at": iso(decided["ended_at"])}
+    write_ended_status(context, job, decided["status"], decided["summary"]["rows"], decided["ended_at"])
+    _put(context, job, "summary.json", decided["summary"])
+
+
+def write_ended_status(context: Context, job: Job, status: str, rows: Mapping[str, Any], ended_at: int) -> None:
+    """Write `status.json` of a job that has ended."""
+    about = job_members(context, job, "status", status)
+    members = {**about, **ended_members(rows), **quoted(job.quote), "updated_at": iso(ended_at)}
     _put(context, job, "status.json", members)
-    _put(context, job, "summary.json", summary)
 
 
 def write_rejected(context: Context, job: Job, problems: Problems) -> None:
@@ -178,19 +194,23 @@ def write_latest(context: Context, job: Job, status: str | None = None) -> None:
 
 
 def write_status(context: Context, job: Job, open_batches: Sequence[Batch]) -> None:
-    """Write `status.json` if its contents have changed.
+    """Write `status.json` if its contents have changed, or if the end that it estimates has passed.
 
     Only open batches can change, so they show whether to read all batches and write the file.
     """
-    members = (job.state, *((b.key, b.state, b.openai_id, b.completed, b.failed) for b in open_batches))
-    digest = hashlib.sha256(repr(members).encode()).hexdigest()
-    if digest == job.status_digest:
+    now = context.now()
+    digest = hashlib.sha256(repr(state_digest(job, open_batches)).encode()).hexdigest()
+    if digest == job.status_digest and not 0 < job.status_until < now:
         return
     batches = context.repository.batches(job.id)
+    expected = estimate(job, batches, _times_of(context, batches), now)
     progress = {
         **job_members(context, job, "status", str(job.state)),
-        "rows": row_members(job),
+        "phase": phase(job, open_batches),
+        **({"held_reason": str(job.held_reason)} if job.held_reason else {}),
+        "rows": {**row_members(job), **outcomes_so_far(batches)},
         **quoted(job.quote),
+        **({"eta": expected.to_json()} if expected else {}),
         "requests": {
             # Requests that moved on to follow-up batches count there.
             "total": sum(batch.requests - batch.requests_moved_on for batch in batches),
@@ -198,13 +218,49 @@ def write_status(context: Context, job: Job, open_batches: Sequence[Batch]) -> N
             "failed": sum(max(0, batch.failed - batch.requests_moved_on) for batch in batches),
         },
         "batches": dict(Counter(str(batch.state) for batch in batches)),
+        "open_batches": open_batch_members(open_batches, now),
+        "updated_at": iso(now),
     }
-    job.status_digest = digest
+    job.status_digest, job.status_until = digest, expected.latest if expected else 0
     try:
         context.repository.save(job)
     except StaleItemError:
         return
-    _put(context, job, "status.json", {**progress, "updated_at": iso(context.now())})
+    key = results_prefix(job) + "status.json"
+    context.objects.put(context.buckets.results, key, _json(progress), JSON, is_progress=True)
+    current = context.repository.reload(job)
+    if (
+        current is not None and current.state in ENDED_JOBS
+    ):  # meanwhile, and its own status.json may have been the first
+        correct_status(context, current)
+
+
+def correct_status(context: Context, job: Job, decided: Mapping[str, Any] | None = None) -> None:
+    """Write `status.json` of an ended job again, if a poll has written it: that may have been a moment ago.
+
+    A failure is logged: the job has ended, and `summary.json` or `rejected.json` says so.
+    """
+    if job.status_digest is None:
+        return
+    try:
+        if decided is None and job.state is not JobState.REJECTED:
+            decided = decision_of(context, job.id)
+        rows = decided["summary"]["rows"] if decided else row_members(job)
+        write_ended_status(context, job, str(job.state), rows, job.ended_at or context.now())
+    except Exception:  # noqa: BLE001 - as above
+        context.observer.exception("status.json could not be written again", job_id=job.id)
+
+
+def _times_of(context: Context, batches: Sequence[Batch]) -> Times:
+    """Return a function that says how long batches like one took: those of its model, and the job's own among these."""
+
+    @cache
+    def times(endpoint: str, model: str) -> Sequence[int]:
+        own = [seconds_taken(batch) for batch in batches if (batch.endpoint, batch.model) == (endpoint, model)]
+        history = context.repository.usage_history("", endpoint, model, "")
+        return [*history.seconds, *(seconds for seconds in own if seconds is not None)]
+
+    return lambda batch: times(batch.endpoint, batch.model)
 
 
 def _put(context: Context, job: Job, name: str, members: Mapping[str, Any]) -> None:

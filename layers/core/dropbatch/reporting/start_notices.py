@@ -15,7 +15,13 @@ from dropbatch.ports import Notification
 from dropbatch.reporting.duplicate_rows import duplicate_lines
 from dropbatch.reporting.event_members import UsedRecipe, is_older, listed_notices, results_prefix
 from dropbatch.reporting.mirror_lines import mirror_to_come
-from dropbatch.reporting.notifications import marker_name, notification_of, recipe_of_retry, skipped_lines
+from dropbatch.reporting.notifications import (
+    marker_name,
+    notification_of,
+    progress_lines,
+    recipe_of_retry,
+    skipped_lines,
+)
 from dropbatch.reporting.phrases import (
     MAX_PROBLEMS,
     batches_counted,
@@ -73,7 +79,7 @@ def accepted(
         then,
         *([] if newer else mirror_to_come(context, job)),
         *([] if is_older(context, job) else [f"To stop it: {marker_command(job.drop, 'cancel')}"]),
-        f"Progress: s3://{context.buckets.results}/{results_prefix(job)}status.json",
+        *progress_lines(context, job),
     ]
     detail: dict[str, Any] = {"notices": listed_notices(notices), **quoted(job.quote)}
     if skipped.codes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dropbatch.batch_api.limits import OPENAI_FILE_DAYS, Limits
 from dropbatch.batch_api.servers import OPENAI_HOST, host_of
-from dropbatch.ports import DeadLetters, Objects, Observer, OpenAI, Queue, Table, Topics
+from dropbatch.ports import DeadLetters, EventBus, Objects, Observer, OpenAI, Queue, Table, Topics
 from dropbatch.storage.repository import Repository
 
 
@@ -36,6 +36,7 @@ class Context:
     collect: Queue
     dead_letters: Mapping[str, DeadLetters]  # by queue: intake, dispatch, collect, drop_events
     topics: Topics
+    bus: EventBus
     openai: OpenAI
     observer: Observer
     buckets: Buckets

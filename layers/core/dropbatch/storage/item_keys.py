@@ -10,6 +10,7 @@ from dropbatch.domain.inbox import KnownRecipe, Pending, WaitingFile
 from dropbatch.domain.items import Item
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outbox import Alert
+from dropbatch.domain.pages import JobPage, ListedJob
 from dropbatch.domain.poller import Poller, SweepCursor
 from dropbatch.domain.quotes import UsageHistory
 from dropbatch.domain.runs import Claim, LatestJob, Mirror
@@ -87,6 +88,19 @@ def usage_history_key(recipe: str, endpoint: str, model: str, schema: str) -> Ke
     return Key(f"usage#{hashlib.sha256(recipe.encode()).hexdigest()}", _digest(endpoint, f"{model}\n{schema}"))
 
 
+def listed_jobs_pk(folder: str) -> str:
+    """Return the partition of the jobs that the page of a folder lists. Their sort keys, their ids, sort by time."""
+    return f"listed#{_folder_hash(folder)}"
+
+
+def job_page_key(folder: str) -> Key:
+    return Key(f"page#{_folder_hash(folder)}", "page")
+
+
+def _folder_hash(folder: str) -> str:
+    return hashlib.sha256(folder.encode()).hexdigest()  # because a folder may be longer than a key
+
+
 KEYS: Mapping[type[Item], Callable[[Any], Key]] = {
     Job: lambda job: job_key(job.id),
     Shard: lambda shard: shard_key(shard.job_id, shard.number),
@@ -104,6 +118,8 @@ KEYS: Mapping[type[Item], Callable[[Any], Key]] = {
     MonthSpending: lambda spending: month_key(spending.month),
     MonthTotal: lambda total: month_total_key(total.month, total.kind, total.name),
     UsageHistory: lambda usage: usage_history_key(usage.recipe, usage.endpoint, usage.model, usage.schema),
+    ListedJob: lambda listed: Key(listed_jobs_pk(listed.folder), listed.job_id),
+    JobPage: lambda page: job_page_key(page.folder),
     CreateCount: lambda _: Key("creates", "creates"),
     SweepCursor: lambda _: Key("sweep", "sweep"),
     Poller: lambda _: Key("poller", "poller"),

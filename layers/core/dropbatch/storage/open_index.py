@@ -4,9 +4,10 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.inbox import Pending
 from dropbatch.domain.items import Item
 from dropbatch.domain.jobs import Job
+from dropbatch.domain.pages import JobPage
 from dropbatch.domain.states import CLOSED, ENDED_JOBS
 
-OPEN_JOBS, OPEN_BATCHES, OUTBOXES, OPEN_PENDING = "job", "batch", "outbox", "pending"
+OPEN_JOBS, OPEN_BATCHES, OUTBOXES, OPEN_PENDING, CHANGED_PAGES = "job", "batch", "outbox", "pending", "page"
 """The partitions of the sparse index."""
 
 
@@ -21,6 +22,13 @@ def index_of(item: Item) -> tuple[str, str] | None:
             partition = OPEN_BATCHES
         case Pending() if item.outbox or not (item.is_kept and item.is_done):
             partition = OPEN_PENDING
+        case JobPage() if item.changed_at or item.begun_at:
+            return CHANGED_PAGES, _sortable(item.changed_at or item.begun_at)
         case _:
             return None
-    return partition, f"{item.created_at:012d}"  # a text that sorts by time
+    return partition, _sortable(item.created_at)
+
+
+def _sortable(seconds: int) -> str:
+    """Return a time as a text that sorts by time."""
+    return f"{seconds:012d}"

@@ -13,6 +13,7 @@ from dropbatch.domain.inbox import KnownRecipe, Pending, WaitingFile
 from dropbatch.domain.items import VERSION, Item
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outbox import Alert
+from dropbatch.domain.pages import JobPage, ListedJob
 from dropbatch.domain.poller import Poller, SweepCursor
 from dropbatch.domain.quotes import UsageHistory
 from dropbatch.domain.runs import Claim, LatestJob, Mirror
@@ -24,7 +25,7 @@ from dropbatch.storage.item_versions import upgraded
 
 T = TypeVar(
     "T", Job, Shard, Batch, LatestJob, Claim, ModelLimit, CreateCount, SweepCursor, Pending, Poller, Mirror, Alert,
-    WaitingFile, KnownRecipe, KnownModel, JobSpending, MonthSpending, MonthTotal, UsageHistory,
+    WaitingFile, KnownRecipe, KnownModel, JobSpending, MonthSpending, MonthTotal, UsageHistory, ListedJob, JobPage,
 )  # fmt: skip  # a list of names reads best as lines of text
 
 
@@ -139,6 +140,22 @@ class Repository:
 
     def known_recipes(self, bucket: str) -> Iterator[KnownRecipe]:
         return self._readable(self._table.query(keys.known_recipe_key(bucket, "").pk), KnownRecipe)
+
+    def listed_job(self, folder: str, job_id: str) -> ListedJob:
+        """Return a job as the page of a folder lists it; a new item if it does not yet."""
+        return self._get_or(ListedJob(folder=folder, job_id=job_id))
+
+    def listed_jobs(self, folder: str, maximum: int) -> Iterator[ListedJob]:
+        """Yield the newest jobs that the page of a folder lists, the newest first; strongly consistent."""
+        return self._readable(iter(self._table.newest(keys.listed_jobs_pk(folder), maximum)), ListedJob)
+
+    def job_page(self, folder: str) -> JobPage:
+        """Return what is known of the page of a folder; a new item if nothing is yet."""
+        return self._get_or(JobPage(folder=folder))
+
+    def changed_pages(self) -> Iterator[JobPage]:
+        """Yield the pages that have to be written, those that have waited longest first."""
+        return self._open(open_index.CHANGED_PAGES, JobPage)
 
     def _get(self, key: keys.Key, kind: type[T]) -> T | None:
         item = self._table.get(*key)

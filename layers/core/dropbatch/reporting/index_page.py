@@ -1,0 +1,209 @@
+"""The index pages of the results bucket: the newest jobs, as JSON for programs and as a page for people.
+
+A page is one file that loads nothing. Its links are relative, so that they work wherever the results are: in a copy on
+a disk, and behind an address of one's own.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, Template
+from markupsafe import Markup
+
+from dropbatch.domain.drops import results_root, without_controls
+from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.pages import ListedJob, folders_of_pages, page_key
+from dropbatch.domain.states import ENDED_JOBS, HeldReason, JobState
+from dropbatch.reporting.event_members import SCHEMA_VERSION
+from dropbatch.reporting.phrases import dollars, iso, local_time, money
+from dropbatch.storage.context import Context
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8883; --soft: #595959; --bad: #a8321c; }
+@media (prefers-color-scheme: dark) { :root { --soft: #b0b0b0; --bad: #ff9b85; } }
+body { font: 16px/1.5 system-ui, sans-serif; font-variant-numeric: tabular-nums; max-width: 72rem; margin: 2rem auto;
+  padding: 0 1rem; }
+h1 { font-size: 1.6rem; margin: 0; overflow-wrap: anywhere; }
+.soft { color: var(--soft); } .bad { color: var(--bad); }
+table.wide { border-collapse: collapse; width: 100%; margin-top: 1.5rem; }
+td, th { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
+td.n, th.n { text-align: right; white-space: nowrap; } td.text { overflow-wrap: anywhere; }
+@media (max-width: 40rem) {
+  table.wide, .wide tbody, .wide tr, .wide td { display: block; } .wide thead { display: none; }
+  .wide tr { border-bottom: 1px solid var(--line); padding: .5rem 0; }
+  .wide td { border: 0; padding: .1rem 0; } .wide td.n { text-align: left; white-space: normal; }
+  .wide td[data-label]::before { content: attr(data-label) ": "; color: var(--soft); }
+}
+"""
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src '{{ style_hash }}'; \
+base-uri 'none'; form-action 'none'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title>
+<style>{{ style }}</style>
+<main>
+<h1>{{ title }}</h1>
+<p class="soft">{{ said }} Written {{ written }}.{% if up %} <a href="{{ up }}">All folders</a>{% endif %}</p>
+{% if jobs %}
+<table class="wide">
+<thead><tr><th>file</th><th>state</th><th class="n">rows</th><th class="n">paid</th><th class="n">saved</th>\
+<th>dropped</th><th>files of the run</th></tr></thead>
+<tbody>
+{% for job in jobs %}
+<tr><td class="text" data-label="file">{{ job.name }}{% if job.run > 1 %}, run {{ job.run }}{% endif %}
+{% if job.folder %}<br>{% if job.folder_link %}<a class="soft" href="{{ job.folder_link }}">{{ job.folder }}/</a>
+{%- else %}<span class="soft">{{ job.folder }}/</span>{% endif %}{% endif %}</td>
+<td data-label="state"{% if job.is_bad %} class="bad"{% endif %}>{{ job.state }}</td>
+<td class="n" data-label="rows">{{ job.rows }}</td>
+<td class="n" data-label="paid">{{ job.paid }}</td>
+<td class="n" data-label="saved">{{ job.saved }}</td>
+<td data-label="dropped"><time datetime="{{ job.dropped_iso }}">{{ job.dropped }}</time></td>
+<td data-label="files of the run">{% for name, link in job.links %}
+<a href="{{ link }}">{{ name }}</a>
+{% endfor %}</td></tr>
+{% endfor %}
+</tbody>
+</table>
+{% endif %}
+</main>
+</html>
+"""
+
+
+def index_json(jobs: Sequence[ListedJob]) -> bytes:
+    """Return `index.json`: the jobs, the newest first."""
+    members = {"schema_version": SCHEMA_VERSION, "jobs": [_members(job) for job in jobs]}
+    return json.dumps(members, ensure_ascii=False, indent=2).encode()
+
+
+def index_html(context: Context, folder: str, jobs: Sequence[ListedJob]) -> bytes:
+    """Return `index.html` of a folder; the folder of the root is empty."""
+    title = f"{without_controls(folder)}/" if folder else "Dropbatch"
+    said = "The newest runs of this folder's files." if folder else "The newest runs of all folders."
+    page = _template().render(
+        title=title,
+        said=said if jobs else "No file was dropped yet.",
+        written=local_time(context.now(), context.zone),
+        up="../" * (folder.count("/") + 1) + "index.html" if folder and _is_linkable(folder) else "",
+        jobs=[_row(context, folder, job) for job in jobs],
+    )
+    return page.encode("utf-8", "replace")
+
+
+def _members(job: ListedJob) -> dict[str, Any]:
+    """Return the members of a job in `index.json`. One that is not known is absent."""
+    known: dict[str, Any] = {
+        "job_id": job.job_id,
+        "key": job.key,
+        "folder": _folder_of(job) or "/",
+        "version_id": job.version_id,
+        "run": job.run or None,
+        "state": job.state,
+        "status": job.status,
+        "held_reason": job.held_reason or None,
+        "dropped_at": iso(job.dropped_at),
+        "changed_at": iso(job.changed_at),
+        "ended_at": None if job.ended_at is None else iso(job.ended_at),
+        "rows": {"total": job.total, **job.outcomes},
+        "paid_usd": None if job.paid_usd is None else dollars(job.paid_usd),
+        "saved_usd": None if job.saved_usd is None else dollars(job.saved_usd),
+        "quote_usd": None,
+        "results_prefix": _results_prefix(job),
+    }
+    if job.quote_usd is not None:
+        prices = {"low": job.quote_usd.low, "likely": job.quote_usd.likely, "high": job.quote_usd.high}
+        known["quote_usd"] = {name: dollars(price) for name, price in prices.items()}
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _row(context: Context, folder: str, job: ListedJob) -> dict[str, Any]:
+    """Return what the page of a folder shows of a job."""
+    own, prefix = _folder_of(job), _results_prefix(job)
+    has_page = own in folders_of_pages(job.key) and _is_linkable(own)
+    return {
+        "name": without_controls(job.key.rpartition("/")[2]),
+        "run": job.run,
+        "folder": "" if folder else without_controls(own),
+        "folder_link": _link(page_key(own)) if has_page else "",
+        "state": _state(job),
+        "is_bad": job.state in _BAD,
+        "rows": _rows(job),
+        "paid": "" if job.paid_usd is None else money(job.paid_usd),
+        "saved": money(job.saved_usd) if job.saved_usd is not None and job.saved_usd > 0 else "",
+        "dropped": local_time(job.dropped_at, context.zone),
+        "dropped_iso": iso(job.dropped_at),
+        "links": _links(job, prefix[len(folder) + 1 :] if folder else prefix) if _is_linkable(prefix) else [],
+    }
+
+
+_BAD = frozenset({JobState.REJECTED, JobState.FAILED, JobState.PARTIAL, JobState.HELD})
+"""The states in which somebody may have to do something."""
+
+_WAITS: dict[str, str] = {
+    HeldReason.KEY: "an OpenAI API key",
+    HeldReason.KEY_CHANGED: "the former OpenAI API key",
+    HeldReason.PERMISSION: "a permission of the OpenAI API key",
+    HeldReason.ACCOUNT: "credit at OpenAI",
+    HeldReason.STUCK: "an administrator",
+    HeldReason.FAILING: "a decision",
+}
+"""For what a held job waits, if it is not an approval."""
+
+
+def _state(job: ListedJob) -> str:
+    """Say the state of a job, and for what it waits."""
+    if job.state == JobState.HELD:
+        return f"waits for {_WAITS.get(job.held_reason, 'an approval')}"
+    return job.status
+
+
+def _rows(job: ListedJob) -> str:
+    if not job.outcomes:
+        return f"{job.total:,}" if job.total else ""
+    return f"{job.outcomes.get(str(Outcome.OK), 0):,} of {job.total - job.outcomes.get(str(Outcome.SKIPPED), 0):,}"
+
+
+def _links(job: ListedJob, prefix: str) -> list[tuple[str, str]]:
+    """Return the links of a job: its report once there is one, and the file that has its figures."""
+    if job.state == JobState.REJECTED:
+        names = {} if job.status == "duplicate" else {"report": "report.html", "problems": "rejected.json"}
+    elif job.outcomes:
+        names = {"report": "report.html", "summary": "summary.json"}
+    elif job.state in ENDED_JOBS:
+        names = {"summary": "summary.json"}
+    else:
+        names = {"progress": "status.json", "quote": "quote.json"}
+    return [(name, _link(prefix + file)) for name, file in names.items()]
+
+
+def _folder_of(job: ListedJob) -> str:
+    return job.key.rpartition("/")[0]
+
+
+def _results_prefix(job: ListedJob) -> str:
+    return f"{results_root(job.key)}{job.job_id}/"
+
+
+def _is_linkable(key: str) -> bool:
+    """Return whether a link can reach a key: in a link, `.` and `..` are folders, however they are written."""
+    return not {".", ".."} & set(key.split("/"))
+
+
+def _link(path: str) -> str:
+    """Return a relative link. It begins with `./`, so that a name never counts as a scheme or a host."""
+    return "./" + quote(path, safe="/", errors="replace")
+
+
+@cache
+def _template() -> Template:
+    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+    known = {"style": Markup(STYLE), "style_hash": f"sha256-{digest}"}  # noqa: S704  # a constant
+    return Environment(autoescape=True, trim_blocks=True).from_string(_PAGE, known)
