@@ -20,6 +20,7 @@ from dropbatch.recipes.column_checks import (
     placeholder_problems,
 )
 from dropbatch.recipes.compiled_recipe import CHUNK_SECONDS, CompiledRecipe
+from dropbatch.recipes.expectations import by_answer_column
 from dropbatch.recipes.expressions import BadExpressionError, Expression
 from dropbatch.recipes.file_references import referenced_file
 from dropbatch.recipes.file_values import NO_FILE_YET, FileValues
@@ -118,6 +119,7 @@ class _Compiler:
             self._check_question(tree)
         if not recipe.problems:  # else the missing keys could add other columns
             self._check_unique(answer_columns, expressions)
+        expected = self._expected(columns)
         if self._problems:
             self._check_columns(all_columns)
             raise DropRejectedError(self._problems)
@@ -130,6 +132,7 @@ class _Compiler:
             properties=tuple(answer_columns) if schema is not None else None,
             validator=None if schema is None else AnswerValidator(schema),
             expressions=tuple(expressions.values()),
+            expected=expected,
             _added=frozenset(all_columns),
             _body=body,
             _when=when,
@@ -251,6 +254,23 @@ class _Compiler:
             except BadExpressionError as bad:
                 self._complain(f"columns.{name}", bad.sentence)
         return found
+
+    def _expected(self, columns: Sequence[str]) -> dict[str, str]:
+        """Return the drop's columns with known answers, by the column of the answers; complain about those it sends."""
+        recipe = self._recipe
+        if recipe.expect is None or recipe.problems:
+            return {}
+        expected = by_answer_column(recipe.expect, "expect", columns, recipe.prefix, self._complain)
+        hidden = frozenset(expected.values())
+        for slot in self._slots:
+            for name in slot.template.columns:
+                if name in hidden and slot.key != "when":
+                    sentence = (
+                        f"the column {quoted(name)!r} has known answers (expect), which are never sent; leave it out "
+                        "of this text."
+                    )
+                    self._problems.add(problem_at(slot.path, slot.line, "conflicting_keys", slot.key, sentence))
+        return expected
 
     def _check_unique(self, answer_columns: Sequence[str], expressions: Mapping[str, Any]) -> None:
         for name in answer_columns:

@@ -38,7 +38,7 @@ MAX_SEED = 2**53
 
 _LIMIT_KEYS = ("rows", "sample", "seed")
 
-_TRUTHS = {
+TRUTHS = {
     **dict.fromkeys(("yes", "y", "on", "true", "1", "ja", "oui", "si"), "true"),
     **dict.fromkeys(("no", "n", "off", "false", "0", "nein", "non"), "false"),
 }
@@ -90,7 +90,7 @@ def read_truth(problems: RecipeProblems, key: str, value: Any) -> bool | None:
     """Return true or false. Other words for them are refused with the advice which of the two to write."""
     if isinstance(value, bool):
         return value
-    meant = _TRUTHS.get(value.strip().casefold()) if isinstance(value, str) else None
+    meant = TRUTHS.get(value.strip().casefold()) if isinstance(value, str) else None
     if meant is not None:
         line = f"{key.rpartition('.')[2]}: {meant}"
         problems.add_wrong_value(key, "true or false", value, f"write `{line}`.", code="wrong_type")
@@ -242,6 +242,18 @@ def read_columns(problems: RecipeProblems, key: str, value: Any) -> dict[str, st
         else:
             problems.add_wrong_type(f"{key}.{name}", "a JMESPath expression (a text)", expression)
     return good
+
+
+def read_expect(problems: RecipeProblems, key: str, value: Any) -> str | dict[str, str] | None:
+    """Return the name of a column, or names of columns by columns of the answers; compiling checks them."""
+    if isinstance(value, str):
+        return read_column_name(problems, key, value)
+    if not isinstance(value, dict) or not value:
+        expected = "the name of a column, or a mapping {column of the answers: column of the file}"
+        problems.add_wrong_type(key, expected, value)
+        return None
+    names = {name: read_column_name(problems, f"{key}.{name}", column) for name, column in value.items()}
+    return {name: column for name, column in names.items() if column is not None}
 
 
 def read_notify(problems: RecipeProblems, key: str, value: Any) -> tuple[str, ...] | None:

@@ -23,6 +23,7 @@ from dropbatch.recipes.key_values import (
     read_endpoint,
     read_escape,
     read_examples,
+    read_expect,
     read_header,
     read_limit,
     read_mapping,
@@ -35,7 +36,7 @@ from dropbatch.recipes.money_values import CanaryRows, GivenPrices, read_amount,
 from dropbatch.recipes.recipe_problems import problem_at
 from dropbatch.recipes.yaml import Place
 
-NOT_SUPPORTED_YET = frozenset({"expect", "try"})
+NOT_SUPPORTED_YET = frozenset({"try"})
 
 DEADLINE_SECONDS = 72 * 3600
 
@@ -106,6 +107,7 @@ class Recipe:
     cache: Annotated[str, Key(choice("auto", "off"))] = "auto"
     prices: Annotated[GivenPrices | None, Key(read_prices)] = None
     dedupe: Annotated[bool | None, Key(read_truth)] = None
+    expect: Annotated[str | Mapping[str, str] | None, Key(read_expect)] = None
 
     files: tuple[str, ...] = ()
     file_keys: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from dropbatch.answers.agreement import to_members as agreement_members
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import RECIPE_NAMES, results_path, results_root
 from dropbatch.domain.errors import StaleItemError
@@ -54,6 +55,8 @@ def decision(context: Context, end: Ended) -> dict[str, Any]:
     summary["tool_calls"] = dict(end.tally.tool_calls)
     summary["compared_with"] = end.compared.to_json() if end.compared else None
     summary["categories"] = {column: dict(counts) for column, counts in end.tally.categories.items()}
+    if end.tally.agreement:
+        summary["agreement"] = agreement_members(end.tally.agreement)
     notification = ended(context, end)
     retryable = "failed" in end.objects and can_be_retried(end.reasons, has_recipe=end.has_recipe)
     retryable = retryable and not end.job.is_unapproved_repeat  # a `.retry` would ask all rows without a question
