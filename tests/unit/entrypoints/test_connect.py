@@ -24,7 +24,7 @@ NUMBERS = {
 @pytest.fixture
 def environment() -> dict[str, str]:
     environment = {"AWS_REGION": "us-east-1", **{name.upper(): str(number) for name, number in NUMBERS.items()}}
-    environment["TIME_ZONE"] = "UTC"
+    environment |= {"TIME_ZONE": "UTC", "TRY_AT_ONCE": "enabled"}
     for member in fields(Settings):
         environment.setdefault(member.name.upper(), "1" if member.type in (int, Decimal) else f"the-{member.name}")
     return {**environment, "TOKEN_LIMITS": ""}

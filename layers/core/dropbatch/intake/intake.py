@@ -185,7 +185,7 @@ def _wait(context: Context, job: Job, files: JobFiles, problems: Problems) -> No
     """Release a job whose recipe or content may still come. The poller sends its message when it is due."""
     found = files.found
     if waits_for_recipe(problems, has_recipe=found is not None):
-        used = (found.path, found.sha256, found.reading) if found is not None else None
+        used = (found.path, found.sha256, found.reading, found.meaning) if found is not None else None
         wait_for_recipe(context, job, problems, used, is_rejected=False)
 
     def wait(current: Job) -> None:

@@ -15,6 +15,7 @@ from dropbatch.recipes.answer_schema import AnswerValidator
 from dropbatch.recipes.column_checks import column_exists, column_problems, expect_problems
 from dropbatch.recipes.expressions import Expression
 from dropbatch.recipes.file_values import FILE, FileValues
+from dropbatch.recipes.key_values import TriedRow
 from dropbatch.recipes.keys import Recipe
 from dropbatch.recipes.prompt_cache import Caching
 from dropbatch.recipes.quoted_names import quoted
@@ -33,7 +34,8 @@ class CompiledRecipe:
     `columns` are the names of the answer's columns, with their prefix, in order; `all_columns` adds `_status` and
     `_error`. `categories` has the allowed values of the columns that have only a few. `properties` are the schema's, in
     the order of the first columns; `expressions` compute the last ones from the response's body. `expected` names the
-    drop's columns with known answers, by the column of the answers: no request contains them.
+    drop's columns with known answers, by the column of the answers: no request contains them. `tried` are the rows that
+    are answered at once; each one's `expect` is by the column of the answers.
     """
 
     recipe: Recipe
@@ -45,6 +47,7 @@ class CompiledRecipe:
     validator: AnswerValidator | None
     expressions: tuple[Expression, ...]
     expected: Mapping[str, str]
+    tried: tuple[TriedRow, ...]
     _added: frozenset[str]
     _body: Body
     _when: Slot | None

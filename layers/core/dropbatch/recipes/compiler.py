@@ -25,6 +25,7 @@ from dropbatch.recipes.expressions import BadExpressionError, Expression
 from dropbatch.recipes.file_references import referenced_file
 from dropbatch.recipes.file_values import NO_FILE_YET, FileValues
 from dropbatch.recipes.json_schema import follow
+from dropbatch.recipes.key_values import TriedRow
 from dropbatch.recipes.keys import Recipe
 from dropbatch.recipes.prompt_cache import with_caching
 from dropbatch.recipes.quoted_names import quoted
@@ -119,7 +120,7 @@ class _Compiler:
             self._check_question(tree)
         if not recipe.problems:  # else the missing keys could add other columns
             self._check_unique(answer_columns, expressions)
-        expected = self._expected(columns)
+        expected, tried = self._expected(columns), self._tried(columns)
         if self._problems:
             self._check_columns(all_columns)
             raise DropRejectedError(self._problems)
@@ -133,6 +134,7 @@ class _Compiler:
             validator=None if schema is None else AnswerValidator(schema),
             expressions=tuple(expressions.values()),
             expected=expected,
+            tried=tried,
             _added=frozenset(all_columns),
             _body=body,
             _when=when,
@@ -271,6 +273,24 @@ class _Compiler:
                     )
                     self._problems.add(problem_at(slot.path, slot.line, "conflicting_keys", slot.key, sentence))
         return expected
+
+    def _tried(self, columns: Sequence[str]) -> tuple[TriedRow, ...]:
+        """Return the rows of `try`, with their known answers by column; complain about those that lack a column."""
+        recipe = self._recipe
+        if recipe.problems or self._checked:
+            return ()
+        rows = []
+        needed = dict.fromkeys((name, slot.name) for slot in self._slots for name in slot.template.names)
+        for number, row in enumerate(recipe.tried):
+            at = f"try[{number}]"
+            for name, key in needed:
+                if name not in row.values:
+                    self._complain(at, f"the row has no {quoted(name)!r}, which {key} uses; add it.", "undefined_name")
+            known = {}
+            if row.expect is not None:
+                known = by_answer_column(row.expect, f"{at}.expect", columns, recipe.prefix, self._complain)
+            rows.append(replace(row, expect=known))
+        return tuple(rows)
 
     def _check_unique(self, answer_columns: Sequence[str], expressions: Mapping[str, Any]) -> None:
         for name in answer_columns:

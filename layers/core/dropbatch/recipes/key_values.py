@@ -36,6 +36,12 @@ DEFAULT_SEED = 1
 MAX_SEED = 2**53
 """JSON keeps whole numbers up to it."""
 
+MAX_TRIED_ROWS = 10
+"""More rows are a file. Each is asked alone, at full price, while the message about the recipe waits."""
+
+EXPECT = "expect"
+"""The member of a row of `try` that has the known answer."""
+
 _LIMIT_KEYS = ("rows", "sample", "seed")
 
 TRUTHS = {
@@ -51,6 +57,14 @@ class Example:
 
     input: str
     output: Any
+
+
+@dataclass(frozen=True, slots=True)
+class TriedRow:
+    """A row that is answered at once. `expect` is the known answer as it is written, None if there is none."""
+
+    values: Mapping[str, Any]
+    expect: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +268,22 @@ def read_expect(problems: RecipeProblems, key: str, value: Any) -> str | dict[st
         return None
     names = {name: read_column_name(problems, f"{key}.{name}", column) for name, column in value.items()}
     return {name: column for name, column in names.items() if column is not None}
+
+
+def read_try(problems: RecipeProblems, key: str, value: Any) -> tuple[TriedRow, ...] | None:
+    """Return rows, for a list of mappings of columns to values, each with an optional `expect`."""
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_TRIED_ROWS:
+        expected = f"a list of 1 to {MAX_TRIED_ROWS} rows, each as in {{text: A text like yours, expect: positive}}"
+        problems.add_wrong_type(key, expected, value)
+        return None
+    rows = []
+    for number, item in enumerate(value):
+        if isinstance(item, dict) and item.keys() - {EXPECT}:
+            values = {name: cell for name, cell in item.items() if name != EXPECT}
+            rows.append(TriedRow(values, item.get(EXPECT)))
+        else:
+            problems.add_wrong_type(f"{key}[{number}]", "a row: a mapping of columns to their values", item)
+    return tuple(rows)
 
 
 def read_notify(problems: RecipeProblems, key: str, value: Any) -> tuple[str, ...] | None:
