@@ -122,8 +122,8 @@ def _read_rendered(context: Context, rows: JobRows, shards: Sequence[Shard]) -> 
                 rendered.samples.append(sample | {"row": rows.number_in_file(sample["row"])})
     for reason in rendered.tally.reasons.values():
         reason.row = rows.number_in_file(reason.row)
-    for found in rendered.tally.agreement.values():
-        for each in found["disagreements"]:
+    for column in rendered.tally.agreement.values():
+        for each in column["disagreements"]:
             each["row"] = rows.number_in_file(each["row"])
     return rendered
 

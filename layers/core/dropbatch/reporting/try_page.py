@@ -29,7 +29,7 @@ _TEMPLATE = """<!doctype html>
 <p class="soft">Each row of <code>try</code> was asked alone, without a batch and without its discount.
 {% if trial.asked %}{{ trial.asked }} of these answers came now,
 {{ "of unknown price" if trial.paid is none else "for " ~ money(trial.paid) }}.
-{% endif %}The same request is not asked again.</p>
+{% endif %}The same request is sent once.</p>
 {% for row in trial.rows %}
 <h2>Row {{ row.number }}{% if row.met is not none %}: {{ "as expected" if row.met else "not as expected" }}
   {%- elif row.outcome and not row.is_good %}: no good answer
