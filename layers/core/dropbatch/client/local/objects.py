@@ -1,7 +1,4 @@
-"""A context over a folder: objects on disk, the table and the queues in memory, and the OpenAI client of the case.
-
-Measurements run the product's use cases over it, so the time of moto or of a server does not count.
-"""
+"""S3 in a folder of this machine."""
 
 import itertools
 import os
@@ -9,20 +6,20 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, unquote
 
-import orjson
+from dropbatch.domain.errors import ObjectNotFoundError
+from dropbatch.ports import ObjectInfo, Piece
 
-from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.errors import ObjectNotFoundError, StaleItemError
-from dropbatch.ports import Audience, Notification, ObjectInfo, OpenAI, Piece
-from dropbatch.reporting.message_length import fitted
-from dropbatch.storage.context import Buckets, Context
+INBOX = "inbox"
+"""The bucket that keeps replaced versions."""
 
-BUCKETS = Buckets(inbox="inbox", results="results", work="work")
+NAME_LENGTH = 200
+"""A longer key becomes several folders: most file systems take names of 255 bytes."""
+
 BLOCK_BYTES = 1 << 20
 DELETED_AT_ONCE = 1000
 """Maximum number of objects that one call to S3 deletes."""
@@ -66,7 +63,7 @@ class _Version:
 
 
 class FolderObjects:
-    """S3 in a folder: `<bucket>/<key, quoted>/<part>`. Only the inbox keeps replaced versions.
+    """S3 in a folder: `<bucket>/<key, quoted>/<part>`, with the quoted key cut into names that are not too long. Only the inbox keeps replaced versions.
 
     A joined object shares its pieces' files, for it is S3 that copies them. `read_bytes` and `written_bytes` count what
     passed through the process, `calls` what was asked, by name. Several processes may use a folder one after another.
@@ -79,9 +76,10 @@ class FolderObjects:
         self.read_bytes = self.written_bytes = 0
         self.calls: dict[str, int] = {}
         found: dict[tuple[str, str, str], list[_Part]] = {}
-        for path in sorted(folder.glob("*/*/*.*.*.*")):
+        for path in sorted(path for path in folder.rglob("*.*.*.*") if path.is_file()):
             version, _, start, end = path.name.split(".")
-            place = (path.parts[-3], unquote(path.parts[-2]), version)
+            bucket, *names = path.relative_to(folder).parts[:-1]
+            place = (bucket, unquote("".join(names)), version)
             found.setdefault(place, []).append(_Part(path, int(start), int(end)))
         for (bucket, key, version), parts in found.items():
             self._objects.setdefault((bucket, key), []).append(_Version(version, parts))
@@ -196,7 +194,10 @@ class FolderObjects:
         self._keep(bucket, key, _Version(version, [_Part(path, 0, size)]))
 
     def _folder_of(self, bucket: str, key: str) -> Path:
-        folder = self._folder / bucket / quote(key, safe="")
+        name = quote(key, safe="")
+        folder = self._folder.joinpath(
+            bucket, *(name[at : at + NAME_LENGTH] for at in range(0, len(name), NAME_LENGTH))
+        )
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -205,7 +206,7 @@ class FolderObjects:
 
     def _keep(self, bucket: str, key: str, version: _Version) -> None:
         versions = self._objects.setdefault((bucket, key), [])
-        if bucket != BUCKETS.inbox:
+        if bucket != INBOX:
             self._forget(versions)
             versions.clear()
         versions.append(version)
@@ -214,190 +215,3 @@ class FolderObjects:
         for version in versions:
             for part in version.parts:
                 part.path.unlink()
-
-
-class MemoryTable:
-    """DynamoDB in memory. Items are kept as JSON. `calls` counts the calls by name."""
-
-    def __init__(self) -> None:
-        self._items: dict[str, dict[str, bytes]] = {}
-        self._open: dict[str, dict[tuple[str, str], str]] = {}
-        self.calls: dict[str, int] = {}
-
-    def get(self, pk: str, sk: str) -> dict[str, Any] | None:
-        self._called("get")
-        return self._get(pk, sk)
-
-    def insert(self, item: Mapping[str, Any]) -> None:
-        self._called("put")
-        if item["sk"] in self._items.get(item["pk"], {}):
-            raise StaleItemError
-        self._keep(item)
-
-    def replace(self, item: Mapping[str, Any], rev: int) -> None:
-        self._called("put")
-        found = self._get(item["pk"], item["sk"])
-        if found is None or found["rev"] != rev:
-            raise StaleItemError
-        self._keep(item)
-
-    def write_all(self, items: Sequence[tuple[Mapping[str, Any], int]]) -> None:
-        self._called("transaction")
-        for item, rev in items:
-            found = self._get(item["pk"], item["sk"])
-            if (found["rev"] if found else 0) != rev:
-                raise StaleItemError
-        for item, _ in items:
-            self._keep(item)
-
-    def delete(self, pk: str, sk: str, rev: int) -> None:
-        self._called("delete")
-        found = self._get(pk, sk)
-        if found is None:
-            return
-        if found["rev"] != rev:
-            raise StaleItemError
-        del self._items[pk][sk]
-        self._close(pk, sk)
-
-    def renew(self, pk: str, sk: str, lease: str, until: int) -> None:
-        self._called("update")
-        found = self._get(pk, sk)
-        if found is None or found.get("lease") != lease:
-            raise StaleItemError
-        self._keep({**found, "lease_until": until})
-
-    def query(self, pk: str, sk_prefix: str = "") -> Iterator[dict[str, Any]]:
-        self._called("query")
-        items = self._items.get(pk, {})
-        found = [items[sk] for sk in sorted(items) if sk.startswith(sk_prefix)]
-        return (orjson.loads(item) for item in found)
-
-    def open_items(self, kind: str) -> Iterator[dict[str, Any]]:
-        self._called("query")
-        keys = sorted(self._open.get(kind, {}).items(), key=lambda entry: entry[1])
-        return (orjson.loads(self._items[pk][sk]) for (pk, sk), _ in keys if sk in self._items.get(pk, {}))
-
-    def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
-        item = self._items.get(pk, {}).get(sk)
-        return orjson.loads(item) if item else None
-
-    def _keep(self, item: Mapping[str, Any]) -> None:
-        pk, sk = item["pk"], item["sk"]
-        self._items.setdefault(pk, {})[sk] = orjson.dumps(item)
-        self._close(pk, sk)
-        if "open" in item:
-            self._open.setdefault(item["open"], {})[pk, sk] = item["since"]
-
-    def _close(self, pk: str, sk: str) -> None:
-        for kind in self._open.values():
-            kind.pop((pk, sk), None)
-
-    def _called(self, name: str) -> None:
-        self.calls[name] = self.calls.get(name, 0) + 1
-
-
-class MemoryQueue:
-    """Messages with the time from which they may be taken, the earliest first. `sent` counts them."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._messages: list[tuple[float, dict[str, Any]]] = []
-        self.sent = 0
-
-    def send(self, message: Mapping[str, Any], delay_seconds: int = 0) -> None:
-        self._messages.append((self._clock() + delay_seconds, orjson.loads(orjson.dumps(message))))
-        self.sent += 1
-
-    def take(self) -> dict[str, Any] | None:
-        """Return the message that has been due for longest, or None if none is due."""
-        place = min(range(len(self._messages)), key=lambda n: self._messages[n][0], default=None)
-        if place is None or self._messages[place][0] > self._clock():
-            return None
-        return self._messages.pop(place)[1]
-
-    def depth(self) -> int:
-        return len(self._messages)
-
-    def hide(self, receipt: str, seconds: int) -> None:
-        """Do nothing: `take` has deleted the message."""
-
-    def __len__(self) -> int:
-        return len(self._messages)
-
-
-class NoDeadLetters:
-    """A dead-letter queue that is always empty."""
-
-    def take(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        return []
-
-    def delete(self, receipt: str) -> None:
-        """Do nothing."""
-
-
-@dataclass(slots=True)
-class KeptTopics:
-    """The notifications: `published` for programs, `people` for people, `operators` for operators."""
-
-    published: list[Notification] = field(default_factory=list)
-    people: list[Notification] = field(default_factory=list)
-    operators: list[Notification] = field(default_factory=list)
-
-    def publish(self, audience: Audience, notification: Notification) -> None:
-        told = {
-            Audience.PROGRAMS: self.published,
-            Audience.PEOPLE: self.people,
-            Audience.OPERATORS: self.operators,
-        }
-        told[audience].append(fitted(notification))
-
-
-class SilentObserver:
-    """An observer that writes nothing. It counts its calls by name."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-
-    def info(self, message: str, **fields: Any) -> None:  # noqa: ARG002  # the port's
-        self.counts[message] = self.counts.get(message, 0) + 1
-
-    warning = info
-    exception = info
-
-    def metric(self, name: str, value: float, **dimensions: str) -> None:
-        """Ignore the metric."""
-
-
-def folder_context(
-    folder: Path,
-    openai: OpenAI,
-    *,
-    clock: Callable[[], float] = time.time,
-    seconds_left: Callable[[], float] = lambda: 300.0,
-    limits: Limits | None = None,
-    token_limits: Mapping[str, int] | None = None,
-) -> Context:
-    """Return a context whose objects and scratch files are in `folder`. All else is new, and ends with the process."""
-    scratch = folder / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
-    tokens = itertools.count(1)
-    return Context(
-        objects=FolderObjects(folder / "objects", clock),
-        table=MemoryTable(),
-        intake=MemoryQueue(clock),
-        dispatch=MemoryQueue(clock),
-        collect=MemoryQueue(clock),
-        dead_letters={name: NoDeadLetters() for name in ("intake", "dispatch", "collect", "drop_events")},
-        topics=KeptTopics(),
-        openai=openai,
-        observer=SilentObserver(),
-        buckets=BUCKETS,
-        clock=clock,
-        seconds_left=seconds_left,
-        scratch=scratch,
-        new_token=lambda: f"{os.getpid()}-{next(tokens)}",
-        limits=limits or Limits(),
-        token_limits=token_limits or {},
-        secret_name="the-secret",
-    )
