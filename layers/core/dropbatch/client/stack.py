@@ -155,7 +155,7 @@ class Stack:
         *,
         timeout: float | None = None,
         stop_if_held: bool = True,
-        on_change: Callable[[Run], object] = lambda run: None,
+        on_change: Callable[[Run], object] = lambda _: None,
     ) -> Run:
         """Wait until the run of just this upload has ended, never an older one, and return it.
 
@@ -163,6 +163,17 @@ class Stack:
         when something about it has changed. Raise NotDoneError after `timeout` seconds.
         """
         return watching.wait(self, upload, timeout, stop_if_held=stop_if_held, on_change=on_change)
+
+    def follow(
+        self,
+        run: Run,
+        *,
+        timeout: float | None = None,
+        stop_if_held: bool = True,
+        on_change: Callable[[Run], object] = lambda _: None,
+    ) -> Run:
+        """Wait until a run has ended that has begun before, as `wait` does."""
+        return watching.follow(self, run, timeout, stop_if_held=stop_if_held, on_change=on_change)
 
     def run_of(self, upload: Upload) -> Run | None:
         """Return the run of an upload as it is now; None if Dropbatch has not written anything about it yet."""
@@ -193,7 +204,7 @@ class Stack:
         to: str | Path,
         *,
         only: Sequence[str] = (),
-        progress: Callable[[str, int, int], object] = lambda name, got, size: None,
+        progress: Callable[[str, int, int], object] = lambda *_: None,
     ) -> Sequence[Downloaded]:
         """Download the results of a run into a folder, and continue where an earlier download was broken off.
 
@@ -204,6 +215,20 @@ class Stack:
     def cost(self, months: int = 1, by: Sequence[str] = costs.KINDS) -> Sequence[MonthCost]:
         """Return what the last months have cost, the present one first. It reads the table (dynamodb:Query)."""
         return costs.months(self.repository, self.clock(), months, by)
+
+    def openai_key(self) -> str:
+        """Return the API key that the stack stores. Reading it needs a right of its own."""
+        secret = self.outputs["OpenAISecretArn"]
+        return str(self.service("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]).strip()
+
+    def openai_url(self) -> str:
+        """Return the address of the server that answers; empty for OpenAI's own, or if nobody may know it."""
+        name = self.outputs.get("SubmitFunction", "")
+        try:
+            found = self.service("lambda").get_function_configuration(FunctionName=name)
+        except NotReachableError:
+            return ""
+        return str(found.get("Environment", {}).get("Variables", {}).get("OPENAI_BASE_URL", ""))
 
     def approve(self, key: str) -> Sequence[Marked]:
         """Continue the run of a file, or the runs of a folder (`lake/`), that wait for an approval."""

@@ -39,7 +39,7 @@ class S3Uploads:
 
     def put_file(self, bucket: str, key: str, path: Path, progress: Progress | None, labels: Mapping[str, str]) -> str:
         size = path.stat().st_size
-        report = progress or (lambda sent, total: None)
+        report = progress or (lambda *_: None)
         report(0, size)
         if size <= PART_BYTES:
             with path.open("rb") as file:

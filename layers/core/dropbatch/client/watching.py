@@ -43,14 +43,44 @@ def wait(
     on_change: Callable[[Run], object],
 ) -> Run:
     """Wait for the end of an upload's run; see `Stack.wait`."""
-    began, pause, prefix = stack.clock(), FIRST_PAUSE, None
-    seen: Run | None = None
-    while True:
-        waited = stack.clock() - began
+    prefix: str | None = None
+
+    def look(waited: float) -> Run | None:
+        nonlocal prefix
         prefix = prefix or _prefix_of(stack, upload)
         if prefix is None and waited >= DUPLICATE_SECONDS:
             prefix = _prefix_of_same_work(stack, upload)
-        run = read_run(stack, upload.key, prefix) if prefix is not None else None
+        return read_run(stack, upload.key, prefix) if prefix is not None else None
+
+    return _until_end(stack, upload.key, look, timeout, stop_if_held=stop_if_held, on_change=on_change)
+
+
+def follow(
+    stack: "Stack", run: Run, timeout: float | None, *, stop_if_held: bool, on_change: Callable[[Run], object]
+) -> Run:
+    """Wait for the end of a run that has begun; see `Stack.follow`."""
+
+    def look(_: float) -> Run:
+        return read_run(stack, run.key, run.prefix)
+
+    return _until_end(stack, run.key, look, timeout, stop_if_held=stop_if_held, on_change=on_change)
+
+
+def _until_end(
+    stack: "Stack",
+    key: str,
+    look: Callable[[float], Run | None],
+    timeout: float | None,
+    *,
+    stop_if_held: bool,
+    on_change: Callable[[Run], object],
+) -> Run:
+    """Look at a run, rarer and rarer, until it has ended. `look` gets how many seconds have passed."""
+    began, pause = stack.clock(), FIRST_PAUSE
+    seen: Run | None = None
+    while True:
+        waited = stack.clock() - began
+        run = look(waited)
         if run is not None and run != seen:
             on_change(run)
             seen = run
@@ -59,8 +89,8 @@ def wait(
         if timeout is not None and waited >= timeout:
             state = "has not begun" if run is None else f"is still {run.status}"
             raise NotDoneError(
-                f"After {timeout:,.0f} seconds the run of {upload.key} {state}. It continues: `dropbatch watch "
-                f"{upload.key}` shows it."
+                f"After {timeout:,.0f} seconds the run of {key} {state}. It continues: `dropbatch watch {key}` "
+                "shows it."
             )
         stack.sleep(pause if timeout is None else max(0.0, min(pause, timeout - waited)))
         pause = min(MAX_PAUSE, pause * PAUSE_FACTOR)

@@ -206,5 +206,5 @@ def folder_context(
         new_token=lambda: f"{os.getpid()}-{next(tokens)}",
         limits=limits or Limits(),
         token_limits=token_limits or {},
-        secret_name="the-secret",
+        secret_name="the-secret",  # noqa: S106  # a name
     )

@@ -27,11 +27,15 @@ DELETED_AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some of a file's bytes; its name says which: `<version>.<number>.<start>.<end>`."""
+    """Some of a file's bytes; its name says which: `<version>.<number>.<start>.<end>`.
+
+    A linked file is a person's own, and is never deleted.
+    """
 
     path: Path
     start: int
     end: int
+    is_linked: bool = False
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -58,15 +62,16 @@ class _Version:
         for part in self.parts:
             first, last = max(start, at), min(end, at + len(part))
             if first < last:
-                yield _Part(part.path, part.start + first - at, part.start + last - at)
+                yield _Part(part.path, part.start + first - at, part.start + last - at, part.is_linked)
             at += len(part)
 
 
 class FolderObjects:
-    """S3 in a folder: `<bucket>/<key, quoted>/<part>`, with the quoted key cut into names that are not too long. Only the inbox keeps replaced versions.
+    """S3 in a folder: `<bucket>/<key, quoted, in parts of bounded length>/<part>`.
 
-    A joined object shares its pieces' files, for it is S3 that copies them. `read_bytes` and `written_bytes` count what
-    passed through the process, `calls` what was asked, by name. Several processes may use a folder one after another.
+    Only the inbox keeps replaced versions. A joined object shares its pieces' files, for it is S3 that copies them.
+    `read_bytes` and `written_bytes` count what passed through the process, `calls` what was asked, by name. Several
+    processes may use a folder one after another.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
@@ -113,6 +118,10 @@ class FolderObjects:
             file.write(data)
         self._called("put")
         self.written_bytes += len(data)
+
+    def link(self, bucket: str, key: str, path: Path) -> None:
+        """Make a file of this machine an object, without a copy. It lasts as long as the process."""
+        self._keep(bucket, key, _Version(self._new_id(), [_Part(path, 0, path.stat().st_size, is_linked=True)]))
 
     def put_new(self, bucket: str, key: str, data: bytes, content_type: str) -> bool:
         if (bucket, key) in self._objects:
@@ -214,4 +223,5 @@ class FolderObjects:
     def _forget(self, versions: Sequence[_Version]) -> None:
         for version in versions:
             for part in version.parts:
-                part.path.unlink()
+                if not part.is_linked:
+                    part.path.unlink()
