@@ -13,6 +13,8 @@ from dropbatch.adapters.clients import CONFIG, S3_CONFIG
 
 _LOGIN = "log in (`aws sso login`, `aws configure`), or name another profile with AWS_PROFILE"
 
+_UNREACHABLE = "AWS cannot be reached: check the network, the proxy and AWS_ENDPOINT_URL."
+
 _SENTENCES: Mapping[type[Exception], str] = {
     exceptions.NoCredentialsError: f"There are no AWS credentials: {_LOGIN}.",
     exceptions.PartialCredentialsError: f"The AWS credentials are not complete: {_LOGIN}.",
@@ -20,7 +22,8 @@ _SENTENCES: Mapping[type[Exception], str] = {
     exceptions.SSOError: "Your login at AWS has expired: run `aws sso login`.",
     exceptions.TokenRetrievalError: "Your login at AWS has expired: run `aws sso login`.",
     exceptions.NoRegionError: "No AWS region is set: pass --region, or set AWS_DEFAULT_REGION.",
-    exceptions.HTTPClientError: "AWS cannot be reached: check the network, the proxy and AWS_ENDPOINT_URL.",
+    exceptions.ConnectionError: _UNREACHABLE,
+    exceptions.HTTPClientError: _UNREACHABLE,
 }
 """What to do about failures before AWS answers. A more general type comes after its special ones."""
 
