@@ -34,9 +34,7 @@ class FakeUploads:
         self.keys.append(key)
         return drop(self._fake, key, data)
 
-    def put_file(
-        self, bucket: str, key: str, path: Path, progress: Progress | None, labels: Mapping[str, str]
-    ) -> str:
+    def put_file(self, bucket: str, key: str, path: Path, progress: Progress | None, labels: Mapping[str, str]) -> str:
         self.keys.append(key)
         return drop(self._fake, key, path.read_bytes(), **labels)
 

@@ -120,5 +120,3 @@ def test_the_first_rows_of_a_file_are_read_without_its_recipe(tmp_path: Path) ->
     (tmp_path / "c.doc").write_bytes(b"x")
     with pytest.raises(WrongUseError, match="extension"):
         first_rows(tmp_path / "c.doc", 5)
-
-

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from dropbatch.client import Run, Stack, WrongUseError
-from dropbatch.client import diffs
+from dropbatch.client import Run, Stack, WrongUseError, diffs
 from dropbatch.client.diffs import compare, runs_to_compare
 from dropbatch.client.results import AnswerColumns
 from tests.driving import rows

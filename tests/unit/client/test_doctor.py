@@ -81,7 +81,12 @@ def test_a_healthy_stack_has_no_finding(fake: FakeContext) -> None:
 
 
 SETTINGS: list[tuple[tuple[str, str], Any, str, str]] = [
-    (("cloudformation", "describe_stacks"), {"Stacks": [{"StackStatus": "UPDATE_ROLLBACK_COMPLETE"}]}, "outputs", "did not"),
+    (
+        ("cloudformation", "describe_stacks"),
+        {"Stacks": [{"StackStatus": "UPDATE_ROLLBACK_COMPLETE"}]},
+        "outputs",
+        "did not",
+    ),
     (("secretsmanager", "get_secret_value"), {"SecretString": "replace-me"}, "key", "No OpenAI API key"),
     (
         ("lambda", "get_account_settings"),
@@ -157,5 +162,3 @@ def test_what_may_not_be_checked_is_said(fake: FakeContext) -> None:
     found = only_problem(fake, services, "alarms")
     assert found.level is Level.UNKNOWN
     assert "does not let you call DescribeAlarms" in found.sentence
-
-

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from botocore import exceptions
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
@@ -27,6 +28,9 @@ _SENTENCES: Mapping[type[Exception], str] = {
 }
 """What to do about failures before AWS answers. A more general type comes after its special ones."""
 
+_FEW_TRIES = Config(retries={"mode": "standard", "total_max_attempts": 3})
+"""A person waits: a function tries longer."""
+
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _UNKNOWN_KEY = frozenset({"InvalidClientTokenId", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthFailure"})
 _FORBIDDEN = frozenset(
@@ -43,7 +47,7 @@ class UserSession:
         self.client = cache(self._client)
 
     def _client(self, service: str) -> Any:
-        config = S3_CONFIG if service == "s3" else CONFIG
+        config = (S3_CONFIG if service == "s3" else CONFIG).merge(_FEW_TRIES)
         return self._session.create_client(service, region_name=self._region, config=config)
 
 

@@ -15,7 +15,6 @@ from dropbatch.client import check as checking
 from dropbatch.client import trying
 from dropbatch.client.errors import DropbatchClientError, WrongUseError
 from dropbatch.client.local.inbox import first_rows
-from dropbatch.client.recipes import LocalRecipe
 from dropbatch.client.trying import Asks, Tried
 from dropbatch.domain.drops import RECIPE_NAMES
 from dropbatch.domain.outcomes import COMPLETE
@@ -90,7 +89,7 @@ def try_(
     found = find_recipe(_existing(file), recipe)
     if found is None:
         raise WrongUseError(f"There is no recipe beside {file}: `dropbatch init {file}` drafts one.")
-    trial = trying.prepare(file, _key(file, to), cast(LocalRecipe, found), rows)
+    trial = trying.prepare(file, _key(file, to), found, rows)
     asked = len(trial.records)
     note(
         f"This asks {trial.compiled.model or 'the model that each row names'} about {asked:,} "
@@ -117,7 +116,7 @@ def _openai(stack: str | None, region: str | None) -> Asks:
             found = find_stack(stack, region)
             key = found.openai_key()
         except DropbatchClientError as error:
-            raise WrongUseError(f"There is no OPENAI_API_KEY, and no stack to take a key from. {error}") from error
+            raise type(error)(f"OPENAI_API_KEY is not set, and no stack has a key. {error}") from error
         url = found.openai_url()
     return cast(Asks, OpenAIBatches(lambda _: (key, ""), url))
 

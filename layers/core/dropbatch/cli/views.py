@@ -29,6 +29,9 @@ _STATES = {
 }
 
 
+MIN_SHOWN_WITH_4_DECIMALS = 0.01
+
+
 def run_members(run: Run) -> dict[str, Any]:
     """Return a run for programs."""
     return {
@@ -80,7 +83,9 @@ def dollars(usd: float | None) -> str:
     """Return a sum of US dollars, with as many digits as it needs."""
     if usd is None:
         return "–"
-    return f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}"
+    if usd >= 1 or usd == 0:
+        return f"${usd:,.2f}"
+    return f"${usd:.4f}" if usd >= MIN_SHOWN_WITH_4_DECIMALS else f"${usd:.5f}"
 
 
 def outcomes_of(run: Run) -> str:
