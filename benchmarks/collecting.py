@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, cast
 
 from benchmarks.inputs import FOLDER, csv_drop
-from benchmarks.worlds import BUCKETS, folder_context
 from dropbatch.batch_api.limits import Limits
+from dropbatch.client.local.context import BUCKETS, folder_context
 from dropbatch.collection.collect import collect
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop

@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from benchmarks.worlds import BUCKETS, folder_context
 from dropbatch.adapters.s3 import S3Objects
 from dropbatch.answers.tally import Tally
 from dropbatch.batch_api.limits import Limits
+from dropbatch.client.local.context import BUCKETS, folder_context
 from dropbatch.delivery.assemble_job import assemble
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import Job, Shard

@@ -26,8 +26,8 @@ def submit_drop(base_url: str, folder: Path, drop: Path, rows: int, recipe_lines
     """
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     from benchmarks.inputs import RECIPE
-    from benchmarks.worlds import BUCKETS, MemoryQueue, folder_context
     from dropbatch.adapters.openai import OpenAIBatches
+    from dropbatch.client.local.context import BUCKETS, MemoryQueue, folder_context
     from dropbatch.domain.states import BatchState
     from dropbatch.gc_tuning import tune_gc
     from dropbatch.intake.intake import take_in

@@ -5,12 +5,14 @@
 #   .venv              the project's packages, as uv.lock pins them
 #   .local/ministack   the embedded AWS; it pins its own botocore, so that it lives apart
 #   .local/sam         AWS SAM, which builds and deploys
+#   .local/airflow     Airflow, in which a test runs its example
 set -eu
 cd "$(dirname "$0")/.."
 
 UV=0.13.9
 MINISTACK='ministack[full]==1.5.33'
 SAM='aws-sam-cli==1.170.0'
+AIRFLOW='apache-airflow==3.3.2'
 
 usable() { # is this a Python that the project runs on?
     "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null
@@ -77,4 +79,5 @@ install() { # <folder> <program> <what it is> <requirement>...
 }
 install ministack ministack "ministack, the embedded AWS" "$MINISTACK" boto3
 install sam sam "AWS SAM, which builds and deploys" "$SAM"
+install airflow airflow "Airflow, in which a test runs its example" "$AIRFLOW"
 [ -z "$told" ] || echo "Set up."

@@ -10,7 +10,10 @@ import pytest
 from dropbatch.domain.drops import ObjectKind, kind_of_object
 from tests.e2e.conftest import Embedded
 
-FOLDERS = sorted(path for path in Path("examples").iterdir() if path.is_dir() and path.name != "consumer")
+PROGRAMS = {"airflow", "consumer"}
+"""Folders of programs, which other tests run."""
+
+FOLDERS = sorted(path for path in Path("examples").iterdir() if path.is_dir() and path.name not in PROGRAMS)
 
 COLUMNS = {
     "captions": ["caption", "colours"],

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.worlds import FolderObjects
+from dropbatch.client.local.objects import FolderObjects
 from dropbatch.domain.errors import StaleItemError
 from tests.fakes.names import INBOX
 

@@ -24,9 +24,10 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 from benchmarks.inputs import FOLDER, csv_drop
-from benchmarks.worlds import BUCKETS, FolderObjects, MemoryQueue, MemoryTable, folder_context
 from dropbatch.adapters.openai import OpenAIBatches
 from dropbatch.batch_api.limits import Limits
+from dropbatch.client.local.context import BUCKETS, MemoryQueue, MemoryTable, folder_context
+from dropbatch.client.local.objects import FolderObjects
 from dropbatch.collection.collect import collect
 from dropbatch.domain.errors import RetryLaterError
 from dropbatch.domain.jobs import Job
