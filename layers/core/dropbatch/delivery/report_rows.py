@@ -4,6 +4,7 @@ The report shows the first rows of the drop, column by column, and examples of e
 answer. Long texts are cut, so that they take a fixed amount of memory and of JSON. They stay in S3.
 """
 
+import json
 from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -97,8 +98,19 @@ class RowCollector:
 
 
 def _shortened(value: Any, maximum: int) -> str:
+    if isinstance(value, str) and value.startswith(('["', "[]")):  # a list, as a csv has it
+        value = _list_of_texts(value)
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = ", ".join(value)
     text = value if isinstance(value, str) else "" if value is None else to_json(value).decode()
     return replace_surrogates(text if len(text) <= maximum else text[: maximum - 1] + "…")
+
+
+def _list_of_texts(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 class CrossCounter:

@@ -23,6 +23,8 @@ MAX_BARS = 12
 MAX_HISTOGRAM_BARS = 10
 """How many bars a histogram has: their labels fit into the width of a phone."""
 
+MAX_LABEL = 60
+
 TAIL = 0.01
 """The share of the smallest and of the largest numbers that may share a bar, if they lie far away from the others."""
 
@@ -91,9 +93,9 @@ def _bar_chart(name: str, about: str, counts: Mapping[str, int], total: int, *, 
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     shown, rest = ranked[:MAX_BARS], ranked[MAX_BARS:]
     longest = max((count for _, count in shown), default=1)
-    bars = [Bar(value, count, round(100 * count / longest, 2), share(count, total)) for value, count in shown]
+    bars = [Bar(cut(value), count, round(100 * count / longest, 2), share(count, total)) for value, count in shown]
     more = f"{counted(len(rest), 'more value')}, {counted(sum(count for _, count in rest), 'time')}" if rest else ""
-    return Chart(name, about + least, bars, more=more)
+    return Chart(cut(name), about + least, bars, more=more)
 
 
 def _column_charts(name: str, column: "Column") -> Iterator[Chart]:
@@ -105,7 +107,7 @@ def _column_charts(name: str, column: "Column") -> Iterator[Chart]:
     if column.numbers.count:
         numbers = column.numbers
         facts = [f"lowest {number(numbers.least)}", f"mean {number(numbers.mean)}", f"highest {number(numbers.most)}"]
-        yield Chart(name, "; ".join([", ".join(facts), *missing]), histogram=histogram(numbers))
+        yield Chart(cut(name), "; ".join([", ".join(facts), *missing]), histogram=histogram(numbers))
         missing = []
     if column.texts.lengths.count:
         yield _text_chart(name, column, missing)
@@ -117,9 +119,9 @@ def _column_charts(name: str, column: "Column") -> Iterator[Chart]:
         yield _bar_chart(name, about[0], column.items.counts, max(1, column.lists), least=least)
         missing = []
     if column.objects:
-        yield Chart(name, "; ".join([counted(column.objects, "object"), *missing]))
+        yield Chart(cut(name), "; ".join([counted(column.objects, "object"), *missing]))
     elif missing:
-        yield Chart(name, f"no value in {counted(column.missing, 'answer')}")
+        yield Chart(cut(name), f"no value in {counted(column.missing, 'answer')}")
 
 
 def _text_chart(name: str, column: "Column", missing: Sequence[str]) -> Chart:
@@ -131,7 +133,7 @@ def _text_chart(name: str, column: "Column", missing: Sequence[str]) -> Chart:
         return _bar_chart(name, "; ".join([about, *empty, *missing]), values, max(1, column.rows))
     lengths = texts.lengths
     facts = f"characters: {number(lengths.least)} to {number(lengths.most)}, {round(lengths.mean):,} on average"
-    return Chart(name, "; ".join([facts, *empty, *missing]), histogram=histogram(lengths))
+    return Chart(cut(name), "; ".join([facts, *empty, *missing]), histogram=histogram(lengths))
 
 
 def histogram(numbers: "Numbers") -> list[Upright]:
@@ -189,6 +191,11 @@ def _step(low: float, high: float, width: float, *, exact: bool) -> float:
         power += 1
 
 
+def cut(text: str) -> str:
+    """Return a name or a value as a chart shows it: not longer than a line or two."""
+    return text if len(text) <= MAX_LABEL else text[: MAX_LABEL - 1] + "…"
+
+
 def share(count: int, total: int) -> str:
     """Say a part of a whole in percent; never 0 % for some, or 100 % for not all."""
     percent = 100 * count / total if total else 0.0
@@ -200,9 +207,14 @@ def share(count: int, total: int) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with at most four digits after the point, and thousands separated."""
-    text = f"{value:,.4f}".rstrip("0").rstrip(".") if abs(value) < 1e15 else f"{value:.3g}"
-    return f"{value:.3g}" if text in ("0", "-0") and value else text
+    """Return a number with its thousands separated, and one with a fraction to three digits."""
+    if value == int(value) and abs(value) < 1e15:
+        return f"{value:,.0f}"
+    digits = 2 - math.floor(math.log10(abs(value)))
+    if not -13 < digits <= 6:
+        return f"{value:.3g}"
+    text = f"{value:,.{max(0, digits)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def compact(value: float) -> str:

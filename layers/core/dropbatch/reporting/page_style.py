@@ -20,7 +20,7 @@ html { -webkit-text-size-adjust: 100%; }
 body { font: 16px/1.5 system-ui, sans-serif; font-variant-numeric: tabular-nums; color: var(--text);
   background: var(--page); max-width: 72rem; margin: 0 auto; padding: 3rem 1.5rem 5rem; }
 h1 { font-size: 1rem; font-weight: 600; margin: 0; overflow-wrap: anywhere; }
-h2 { font-size: 1.25rem; font-weight: 600; line-height: 1.3; margin: 3.5rem 0 1rem; overflow-wrap: break-word; }
+h2 { font-size: 1.125rem; font-weight: 600; line-height: 1.3; margin: 3.5rem 0 1rem; overflow-wrap: break-word; }
 h3 { font-size: 1rem; font-weight: 600; margin: 0 0 .25rem; overflow-wrap: anywhere; }
 p, li { overflow-wrap: anywhere; } p { margin: 0 0 .5rem; max-width: 44rem; }
 p.verdict { font-size: clamp(1.7rem, 4.5vw, 2.6rem); font-weight: 650; line-height: 1.15; letter-spacing: -.02em;
@@ -41,6 +41,9 @@ dl.figures dd small { display: block; font-size: .875rem; font-weight: 400; line
 svg { display: block; overflow: visible; fill: var(--accent); }
 svg text { font-size: 12px; fill: var(--text); } svg text.soft { fill: var(--soft); }
 svg .bad, svg.bad { fill: var(--warning); } svg .skipped { fill: var(--soft); } svg .track { fill: var(--line); }
+p.legend { margin: .6rem 0 1rem; max-width: none; } .legend > span { margin-right: 1.5rem; white-space: nowrap; }
+.legend .bad { color: var(--warning); } .legend .ok, .legend .skipped { color: var(--soft); }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); gap: 0 4rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); gap: 2.5rem 4rem; }
 figure { margin: 0; min-width: 0; } figure > p { font-size: .875rem; color: var(--soft); margin-bottom: .6rem; }
 table { border-collapse: collapse; min-width: min(22rem, 100%); }
@@ -50,16 +53,18 @@ td, th { text-align: start; vertical-align: top; padding: .4rem 1.5rem .4rem 0; 
 th { font-weight: 600; } tr.head th, thead th { color: var(--soft); font-size: .875rem; font-weight: 400; }
 td:last-child, th:last-child { padding-right: 0; }
 td.n, th.n { text-align: right; white-space: nowrap; } td.text { overflow-wrap: anywhere; }
-td.code { white-space: nowrap; }
+td.code { white-space: nowrap; } .scroll td.text { overflow-wrap: break-word; } .scroll td.long { overflow-wrap: anywhere; }
+.scroll td { padding-right: 1rem; } .scroll { overflow-x: auto; }
 table.wide { width: 100%; }
 table.bars { width: 100%; table-layout: fixed; } .bars td, .bars th { border: 0; padding: .2rem .75rem .2rem 0; }
-.bars th { font-weight: 400; width: 34%; overflow-wrap: anywhere; } .bars td { vertical-align: middle; }
-.bars td.n { width: 5.5rem; } .bars td.share { width: 4rem; color: var(--soft); padding-right: 0; }
+.bars th { font-weight: 400; width: 38%; overflow-wrap: anywhere; } .bars td { vertical-align: middle; }
+.bars td.n { width: 4.5rem; padding-right: .5rem; } .bars td.share { width: 4rem; color: var(--soft); padding-right: 0; }
 .timeline td.what { width: 34%; color: var(--soft); padding: .2rem 0; } .timeline th { width: 24%; }
 .timeline td.n { width: 6.5rem; }
-.cross { overflow-x: auto; } .cross table { min-width: 0; } .cross th { font-weight: 400; }
-.cross td { text-align: right; white-space: nowrap; min-width: 5.5rem; } .cross td small { margin-left: .35rem; }
-.cross thead th:not(:first-child) { text-align: right; } .cross td.most { background: var(--tint); font-weight: 600; }
+.cross table { min-width: 0; } .cross th { font-weight: 400; }
+.cross td, .cross thead th:not(:first-child) { text-align: right; padding: .4rem .75rem; }
+.cross td { white-space: nowrap; min-width: 6.5rem; } .cross td small { display: inline-block; min-width: 3rem; }
+.cross td:last-child { padding-right: .75rem; } .cross td.most { background: var(--tint); font-weight: 600; }
 details { margin: 1rem 0; } summary { cursor: pointer; color: var(--accent); }
 details[open] > summary { margin-bottom: 1rem; } td details { margin: .25rem 0 0; }
 td details[open] > summary { margin-bottom: .25rem; }
@@ -83,18 +88,24 @@ footer { margin-top: 4rem; font-size: .875rem; }
   .timeline td.chart { grid-row: 2; grid-column: 1 / -1; } .timeline td.what { grid-row: 3; grid-column: 1 / -1; }
 }
 @media print {
-  @page { size: A4; margin: 12mm 14mm; }
+  @page { size: A4; margin: 11mm 14mm; }
   :root { color-scheme: light; --page: #fff; --text: #000; --soft: #555; --line: #ccc; --accent: #0b5cad;
     --tint: #eaf2fb; --warning: #a8340c; }
-  body { font-size: 9.5px; line-height: 1.35; padding: 0; max-width: none; print-color-adjust: exact; }
-  .screen, details, footer { display: none; }
-  p.verdict { font-size: 20px; } h2 { font-size: 12px; margin: 14px 0 5px; break-after: avoid; }
-  h3, h1 { font-size: 10px; } small, caption, .soft, figure > p, dl.figures dt, dl.figures dd small { font-size: 9px; }
-  dl.figures { margin: 10px 0; gap: 12px; grid-template-columns: repeat(4, 1fr); } dl.figures dd { font-size: 17px; }
-  .charts { grid-template-columns: 1fr 1fr; gap: 12px 28px; } figure { break-inside: avoid; }
-  .charts > figure:nth-child(n + 7), .charts .bars tr:nth-child(n + 7) { display: none; }
-  td, th { padding-top: 1.5px; padding-bottom: 1.5px; } tr { break-inside: avoid; }
-  tr.head th, thead th { font-size: 9px; } svg text { font-size: 9px; } a { color: inherit; text-decoration: none; }
+  body { font-size: 9px; line-height: 1.3; padding: 0; max-width: none; print-color-adjust: exact; }
+  .screen, details, footer, .menu { display: none; }
+  p { margin-bottom: 2px; } p.verdict { font-size: 20px; margin: 3px 0 5px; }
+  h2 { font-size: 11px; margin: 11px 0 4px; break-after: avoid; } h3, h1 { font-size: 9.5px; margin: 0; }
+  small, caption, .soft, figure > p, dl.figures dt, dl.figures dd small, tr.head th, thead th { font-size: 8px; }
+  dl.figures { margin: 9px 0; gap: 12px; grid-template-columns: repeat(4, 1fr); } dl.figures dd { font-size: 16px; }
+  p.legend { margin: 4px 0; } figure > p { margin-bottom: 3px; }
+  .charts { grid-template-columns: 1fr 1fr; gap: 10px 32px; zoom: .8; } figure { break-inside: avoid; }
+  .charts .bars td, .charts .bars th { padding: 0 6px 0 0; }
+  .charts > figure:nth-child(n + 7), .charts + p { display: none; }
+  .bars tr:nth-child(n + 7), .cross tr:nth-child(n + 9), .reasons tr:nth-child(n + 5) { display: none; }
+  .pair { grid-template-columns: 1fr 1fr; gap: 0 32px; }
+  td, th, .cross td, .cross thead th:not(:first-child), .scroll td { padding: 1px 10px 1px 0; }
+  .cross td { min-width: 0; } tr { break-inside: avoid; } svg text { font-size: 9px; }
+  a { color: inherit; text-decoration: none; }
 }
 """
 

@@ -27,6 +27,9 @@ MAX_RECIPE_BYTES = 65_536
 
 MAX_RECIPE_FILES = 5
 
+MAX_WORD = 24
+"""The length of the longest word that is never broken in a table."""
+
 MAX_PAIRS = 20
 """How many pairs of an expected and another answer are listed."""
 
@@ -154,7 +157,10 @@ def figures(end: Ended, lines: Sequence[ModelLine]) -> list[Figure]:
     skipped = tally.outcomes[Outcome.SKIPPED]
     rows = f"{share(ok, asked)} of {counted(asked, 'row')}" if asked else "no row was sent"
     quote = job.quote.price if job.quote else None
-    cost = f"quoted {money(quote.likely)}, at most {money(quote.high)}" if quote is not None else "to OpenAI"
+    cost = "to OpenAI"
+    if quote is not None:
+        likely, high = money(quote.likely), money(quote.high)
+        cost = f"quoted {likely}" + (f", at most {high}" if high != likely else "")
     saving = "not known"
     if saved is not None and standard is not None and paid is not None:
         saving = f"of {money(standard)} without batching" if paid <= standard else "more than without batching"
@@ -211,6 +217,11 @@ def examples(facts: ReportFacts) -> dict[tuple[str, str], list[ReportRow]]:
     return found
 
 
+def is_long(text: str) -> bool:
+    """Return whether a text has a word that has to be broken, so that it fits into a table."""
+    return any(len(word) > MAX_WORD for word in text.split())
+
+
 def recipe_texts(facts: ReportFacts) -> list[tuple[str, str]]:
     """Return the files of the recipe, with the beginning of each text."""
     found = []
@@ -241,8 +252,10 @@ def estimates(end: Ended, lines: Sequence[ModelLine]) -> list[Estimate]:
 
 def _bounds(estimated: Tokens | Dollars) -> str:
     if isinstance(estimated, Dollars):
-        return f"{money(estimated.low)} to {money(estimated.high)}"
-    return f"{estimated.low:,} to {estimated.high:,}"
+        low, high = money(estimated.low), money(estimated.high)
+    else:
+        low, high = f"{estimated.low:,}", f"{estimated.high:,}"
+    return low if low == high else f"{low} to {high}"
 
 
 def crosses(tally: "Tally") -> list[Cross]:

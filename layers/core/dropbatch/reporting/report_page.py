@@ -109,6 +109,7 @@ def _page(context: Context, end: Ended, facts: ReportFacts, maximum: int) -> byt
         objects=end.objects,
         bucket=context.buckets.results,
         recipe=report_facts.recipe_texts(facts),
+        is_long=report_facts.is_long,
     )
 
 

@@ -26,9 +26,11 @@ REPORT = """{% extends "base" %}
   <tbody>{% for row in rows %}
   <tr><td class="n" data-label="row">{{ "{:,}".format(row.number) }}</td>
     {% for column in first.dropped %}
-    <td class="text" data-label="{{ column }}">{{ row.cells.get(column, "") }}</td>{% endfor %}
+    <td class="text{{ " long" if is_long(row.cells.get(column, "")) }}" data-label="{{ column }}">
+      {{- row.cells.get(column, "") }}</td>{% endfor %}
     {% for column in first.answered %}
-    <td class="text" data-label="{{ column }}">{{ row.answers[loop.index0] }}</td>{% endfor %}
+    <td class="text{{ " long" if is_long(row.answers[loop.index0]) }}" data-label="{{ column }}">
+      {{- row.answers[loop.index0] }}</td>{% endfor %}
     <td class="code" data-label="outcome">{{ row.outcome }}{% if row.code %} ({{ row.code }}){% endif %}</td></tr>
   {% endfor %}</tbody>
 {% endmacro %}
@@ -45,6 +47,8 @@ REPORT = """{% extends "base" %}
   <rect class="{{ slice.kind }}" x="{{ slice.left }}%" width="{{ slice.width }}%" height="12">
     <title>{{ slice.outcome }}: {{ "{:,}".format(slice.count) }}</title></rect>{% endfor %}
 </svg>
+<p class="legend">{% for slice in slices %}<span>{{ "{:,}".format(slice.count) }}
+  <span class="{{ slice.kind }}">{{ slice.outcome }}</span></span> {% endfor %}</p>
 {% for line in duplicates %}
 <p class="soft">{{ line }}</p>{% endfor %}
 {% if job.limited %}
@@ -72,7 +76,7 @@ REPORT = """{% extends "base" %}
   <option value="{{ loop.index0 }}">{{ cross.answer }} by {{ cross.dropped }}</option>{% endfor %}
 </select></p>{% endif %}
 {% for cross in crosses %}
-<div class="cross" data-choice="{{ loop.index0 }}" tabindex="0" role="group"
+<div class="scroll cross" data-choice="{{ loop.index0 }}" tabindex="0" role="group"
   aria-label="{{ cross.answer }} by {{ cross.dropped }}"{% if not loop.first %} hidden{% endif %}>
 <table>
   <caption>{{ cross.answer }} by {{ cross.dropped }}: rows, and their share of the line</caption>
@@ -113,6 +117,7 @@ REPORT = """{% extends "base" %}
 {% for line in comparison %}
 <p>{{ line }}</p>{% endfor %}
 {% if compared.columns %}
+<div class="screen">
 <table class="wide">
   <tr class="head"><th>column</th><th class="n">rows changed</th><th class="n">first row</th></tr>
   {% for column in compared.columns %}
@@ -130,10 +135,11 @@ REPORT = """{% extends "base" %}
   {% for before, after, rows in column.moves %}
   <tr><td>{{ before }}</td><td>{{ after }}</td><td class="n">{{ "{:,}".format(rows) }}</td></tr>
   {% endfor %}
-</table>{% endfor %}{% endif %}{% endif %}
+</table>{% endfor %}
+</div>{% endif %}{% endif %}
 {% if reasons %}
 <h2>Why rows have no good answer</h2>
-<table class="wide">
+<table class="wide reasons">
   <tr class="head"><th>outcome</th><th>code</th><th class="n">rows</th><th class="n">first row</th>
     <th>what to do</th></tr>
   {% for outcome, code, reason in reasons %}
@@ -158,16 +164,16 @@ REPORT = """{% extends "base" %}
 <div class="screen">
 {% if first.good %}
 <h2>Some of the answers</h2>
-<table class="wide">
+<div class="scroll" tabindex="0" role="group" aria-label="Some of the answers"><table class="wide">
 {{ row_table(first.good) }}
-</table>{% else %}
+</table></div>{% else %}
 <h2>The first rows</h2>{% endif %}
 <details><summary>{{ first.title }}</summary>
 <p class="menu" hidden><label for="search">Find</label> <input type="search" id="search">
   <output id="found" class="soft"></output></p>
-<table class="wide" id="rows">
+<div class="scroll" tabindex="0" role="group" aria-label="{{ first.title }}"><table class="wide" id="rows">
 {{ row_table(first.rows) }}
-</table>
+</table></div>
 </details>
 </div>{% else %}
 {% for title, last, rows in samples %}{% if rows %}
@@ -191,7 +197,9 @@ REPORT = """{% extends "base" %}
     </svg></td>
     <td class="n">{{ span.lasted }}</td><td class="what">{{ span.what }}</td></tr>{% endfor %}
 </table>{% endif %}
+<div class="pair">
 {% if estimates %}
+<section>
 <h2>Quote and reality</h2>
 <table class="wide">
   <thead><tr class="head"><th scope="col"></th><th class="n" scope="col">quoted, likely</th>
@@ -200,7 +208,9 @@ REPORT = """{% extends "base" %}
   <tr><td>{{ each.what }}</td><td class="n" data-label="quoted, likely">{{ each.likely }}</td>
     <td class="n" data-label="lowest to highest">{{ each.bounds }}</td>
     <td class="n" data-label="in fact">{{ each.actual }}</td></tr>{% endfor %}</tbody>
-</table>{% endif %}
+</table>
+</section>{% endif %}
+<section>
 <h2>Cost and time</h2>
 <table>
   {% if paid is not none %}<tr><td>paid</td><td class="n">{{ money(paid) }}</td></tr>
@@ -223,7 +233,10 @@ REPORT = """{% extends "base" %}
   <tr><td>dropped</td><td class="n"><time datetime="{{ iso(dropped) }}">{{ local(dropped) }}</time></td></tr>
   <tr><td>ended</td><td class="n"><time datetime="{{ iso(ended) }}">{{ local(ended) }}</time></td></tr>
 </table>
+</section>
+</div>
 {% if models %}
+<div class="{{ 'screen' if models | length == 1 else '' }}">
 <h2>Cost by model</h2>
 <table class="wide">
   <tr class="head"><th>model</th><th class="n">requests</th><th class="n">input tokens</th>
@@ -239,7 +252,8 @@ REPORT = """{% extends "base" %}
   {% if models | length > 1 and paid is not none %}
   <tr><th>all</th><td></td><td></td><td></td>
     <td class="n" data-label="US dollars">{{ exact(paid) }}</td></tr>{% endif %}
-</table>{% endif %}
+</table>
+</div>{% endif %}
 {% for line in cost_lines %}
 <p class="soft">{{ line }}</p>{% endfor %}
 <div class="screen">
