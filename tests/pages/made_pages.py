@@ -1,4 +1,4 @@
-"""Pages of jobs of every kind, made by the use cases over fakes: what the page tests open, and `docs/pictures` shows."""
+"""Pages of jobs of every kind, made by the use cases over fakes, for the page tests and for `docs/pictures`."""
 
 import json
 import random

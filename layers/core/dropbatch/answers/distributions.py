@@ -1,9 +1,9 @@
 """The distributions of the answers' columns: what the report draws, added up where rows are collected.
 
 They take a fixed amount of memory and of JSON, for any number of rows: at most `MAX_COLUMNS` columns, each with a
-histogram of its numbers, one of the lengths of its texts, and at most `MAX_VALUES` values. They can be merged in any order, as the
-sums of batches, shards and jobs are. Columns that have only the values that the recipe's schema allows are not here:
-`Tally.categories` counts these.
+histogram of its numbers, one of the lengths of its texts, and at most `MAX_VALUES` values. They can be merged in any
+order, as the sums of batches, shards and jobs are. Columns that have only the values that the recipe's schema allows
+are not here: `Tally.categories` counts these.
 """
 
 from collections import Counter

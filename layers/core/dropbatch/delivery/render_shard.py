@@ -99,8 +99,9 @@ def render(
     """Write a shard's pieces of the results: rows with answers, OpenAI's lines, rows that failed, sums.
 
     Return False if time ran out: call again for the other rows; each call does some. When all are done, `stats.json`
-    is beside the pieces: {"tally": …, "samples": […], "shown": {…}, "pieces": {name: [[key, bytes of its head, size, bytes of the
-    separator after the head, whether it has rows], …]}, "fingerprints": their keys, None if some are missing}.
+    is beside the pieces: {"tally": …, "samples": […], "shown": {…}, "pieces": {name: [[key, bytes of its head, size,
+    bytes of the separator after the head, whether it has rows], …]}, "fingerprints": their keys, None if some are
+    missing}.
     """
     files, work = rows.files, context.buckets.work
     keys = [files.results_key(batch) for batch in batches]
@@ -124,7 +125,7 @@ def render(
         writers = _open_pieces(pieces, rows, has_responses=not is_one_batch, has_failed=has_failed)
         if progress.fingerprints is not None and has_fingerprints(rows):
             writers.append(pieces.open_fingerprints())
-        shown, crosses = RowCollector(rows, progress.shown), CrossCounter(rows, skipped.cross_tables)
+        shown, crosses = RowCollector(rows, progress.shown), CrossCounter(rows, shard, skipped.cross_tables)
         at_once = _rows_at_once(context, keys, tally.rows)
 
         def continues() -> bool:

@@ -53,11 +53,13 @@ td, th { text-align: start; vertical-align: top; padding: .4rem 1.5rem .4rem 0; 
 th { font-weight: 600; } tr.head th, thead th { color: var(--soft); font-size: .875rem; font-weight: 400; }
 td:last-child, th:last-child { padding-right: 0; }
 td.n, th.n { text-align: right; white-space: nowrap; } td.text { overflow-wrap: anywhere; }
-td.code { white-space: nowrap; } .scroll td.text { overflow-wrap: break-word; } .scroll td.long { overflow-wrap: anywhere; }
+td.code { white-space: nowrap; }
+.scroll td.text { overflow-wrap: break-word; } .scroll td.long { overflow-wrap: anywhere; }
 .scroll td { padding-right: 1rem; } .scroll { overflow-x: auto; }
 table.wide { width: 100%; }
 table.bars { width: 100%; table-layout: fixed; } .bars td, .bars th { border: 0; padding: .2rem .75rem .2rem 0; }
-.bars th { font-weight: 400; width: 38%; overflow-wrap: anywhere; } .bars td { vertical-align: middle; }
+.bars th { font-weight: 400; width: 38%; overflow-wrap: anywhere; }
+.bars td { vertical-align: middle; }
 .bars td.n { width: 4.5rem; padding-right: .5rem; } .bars td.share { width: 4rem; color: var(--soft); padding-right: 0; }
 .timeline td.what { width: 34%; color: var(--soft); padding: .2rem 0; } .timeline th { width: 24%; }
 .timeline td.n { width: 6.5rem; }

@@ -78,6 +78,7 @@ def _page(context: Context, end: Ended, facts: ReportFacts, maximum: int) -> byt
         charts=answer_charts(tally, facts.columns.answered, ok),
         more_columns=more_columns(tally, facts.columns.answered),
         crosses=report_facts.crosses(tally),
+        crossed=tally.cross_tables.rows,
         agreement=report_facts.agreements(tally),
         reasons=tally.commonest(10),
         remedy=end.remedy,

@@ -71,6 +71,9 @@ REPORT = """{% extends "base" %}
 {% endif %}
 {% if crosses %}
 <h2>The answers by a column of the file</h2>
+{% if crossed < ok %}
+<p class="soft">Counted in {{ "{:,}".format(crossed) }} of {{ "{:,}".format(ok) }} answers, from all parts of the file.
+</p>{% endif %}
 {% if crosses | length > 1 %}
 <p class="menu screen" hidden><label for="menu">Show</label> <select id="menu">{% for cross in crosses %}
   <option value="{{ loop.index0 }}">{{ cross.answer }} by {{ cross.dropped }}</option>{% endfor %}
