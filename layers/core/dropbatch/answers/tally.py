@@ -10,6 +10,8 @@ from typing import Any, Self
 from dropbatch.answers.agreement import Agreement, merge
 from dropbatch.answers.agreement import from_json as agreement_of
 from dropbatch.answers.cost import Cost, Differences, ModelCost
+from dropbatch.answers.cross_tables import CrossTables
+from dropbatch.answers.distributions import Distributions
 from dropbatch.answers.duplicates import Duplicates
 from dropbatch.answers.usage import Usage, token_counts
 from dropbatch.domain.outcomes import COMPLETE, RETRYABLE, WHEN, Outcome
@@ -62,6 +64,8 @@ class Tally:
     differences: Differences = field(default_factory=Differences)
     duplicates: Duplicates = field(default_factory=Duplicates)
     agreement: Agreement = field(default_factory=dict)
+    distributions: Distributions = field(default_factory=Distributions)
+    cross_tables: CrossTables = field(default_factory=CrossTables)
 
     def count(self, row: int, outcome: Outcome, code: str | None, message: str | None = None) -> None:
         """Count a row by its outcome and, if it has no good answer, by its reason."""
@@ -134,7 +138,8 @@ class Tally:
         return None if self.paid is None or self.without_standard else self.standard_usd - self.usd
 
     def categorise(self, compiled: CompiledRecipe, answers: Sequence[Sequence[object]]) -> None:
-        """Count the answers' values in columns that have only a few different ones."""
+        """Count the answers' values: one by one in columns that have only a few, and else their distribution."""
+        self.distributions.add(compiled, answers)
         for place, column in enumerate(compiled.columns):
             allowed = compiled.categories.get(column)
             if not allowed or not answers:
@@ -173,6 +178,8 @@ class Tally:
         for model, cost in other.models.items():
             self._model(model).merge(cost)
         self.differences.merge(other.differences)
+        self.distributions.merge(other.distributions)
+        self.cross_tables.merge(other.cross_tables)
 
     def carry_over(self, former: Self, retried: Collection[Outcome] = RETRYABLE) -> None:
         """Add the answers of a former batch that are kept when its rows with the outcomes `retried` are sent again.
@@ -187,6 +194,7 @@ class Tally:
                 self._reason(outcome, code, reason)
         for column, counts in former.categories.items():
             self.categories.setdefault(column, Counter()).update(counts)
+        self.distributions.merge(former.distributions)
 
     def commonest(self, maximum: int) -> Sequence[tuple[Outcome, str, Reason]]:
         """Return the commonest reasons; those of skipped rows come last."""
@@ -227,6 +235,8 @@ class Tally:
             "differences": self.differences.to_json(),
             "duplicates": self.duplicates.to_json(),
             "agreement": self.agreement,
+            "distributions": self.distributions.to_json(),
+            "cross_tables": self.cross_tables.to_json(),
         }
 
     @classmethod
@@ -252,6 +262,8 @@ class Tally:
             differences=Differences.from_json(members["differences"]) if "differences" in members else Differences(),
             duplicates=Duplicates.from_json(members.get("duplicates", {})),
             agreement=agreement_of(members.get("agreement", {})),
+            distributions=Distributions.from_json(members.get("distributions", {})),
+            cross_tables=CrossTables.from_json(members.get("cross_tables", {"rows": 0, "tables": {}})),
         )
 
 

@@ -24,7 +24,9 @@ from dropbatch.ports import BYTES, HTML, Piece
 from dropbatch.reporting import event_members, report_page, result_files
 from dropbatch.reporting.costs import cost_before
 from dropbatch.reporting.event_members import Ended, UsedRecipe
-from dropbatch.reporting.report_page import MAX_SHOWN_ROWS, ColumnNames
+from dropbatch.reporting.report_facts import ColumnNames, ReportFacts, ReportRows
+from dropbatch.reporting.report_page import MAX_SHOWN_ROWS
+from dropbatch.reporting.timeline import rounds
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import Head, compared_columns, keep_head
@@ -35,6 +37,9 @@ from dropbatch.storage.repository import Repository
 
 HANDOVER_SECONDS = 60
 """Time left at which joining hands over: enough for a copy of 1 GiB within S3 to end, and for the notifications."""
+
+MAX_EXAMPLES = 3
+"""How many rows of each reason the report shows."""
 
 MIN_COMPARE_SECONDS = 30
 """With less time left, the answers are not compared with those of the run before: the job ends now."""
@@ -60,10 +65,11 @@ def assemble(context: Context, job: Job) -> bool:
     decision = decision_of(context, job.id)
     if decision is None:
         settle_all(context, job, context.repository.batches(job.id))  # the message names what the month has spent
-        ended, samples = _make_results(context, job, files) or (None, [])
-        if ended is None:
+        made = _make_results(context, job, files)
+        if made is None:
             return False
-        page = report_page.page(context, ended, samples, _column_names(files))
+        ended, rows = made
+        page = report_page.page(context, ended, _facts(context.repository, job, files, rows))
         prefix = event_members.results_prefix(job)
         context.objects.put(context.buckets.results, prefix + "report.html", page, HTML)
         decided = result_files.decision(context, ended)
@@ -87,10 +93,12 @@ def _content_type(key: str) -> str:
     return _TYPES.get(key.rpartition(".")[2].lower(), "application/x-ndjson")
 
 
-def _column_names(files: JobFiles) -> ColumnNames:
-    """Return the names of a drop's columns, and of its answers' columns."""
+def _facts(repository: Repository, job: Job, files: JobFiles, rows: ReportRows) -> ReportFacts:
+    """Return what the report shows beside how the job ended."""
     recipe = files.recipe()
-    return ColumnNames(files.layout().columns, recipe.compiled(checked=True).columns if recipe else ())
+    names = ColumnNames(files.layout().columns, recipe.compiled(checked=True).columns if recipe else ())
+    originals = tuple(recipe.originals()) if recipe else ()
+    return ReportFacts(rows, names, originals, rounds(repository.batches(job.id)))
 
 
 @dataclass(slots=True)
@@ -99,6 +107,8 @@ class _Rendered:
 
     tally: Tally = field(default_factory=Tally)
     samples: list[dict[str, object]] = field(default_factory=list)
+    first: list[list[Any]] = field(default_factory=list)
+    examples: list[list[Any]] = field(default_factory=list)
     pieces: dict[str, list[list[Piece]]] = field(default_factory=dict)  # of each result, by shard
     fingerprints: list[str] | None = field(default_factory=list)
 
@@ -120,6 +130,7 @@ def _read_rendered(context: Context, rows: JobRows, shards: Sequence[Shard]) -> 
         for sample in stats["samples"]:
             if sum(1 for kept in rendered.samples if kept["good"] is sample["good"]) < MAX_SHOWN_ROWS:
                 rendered.samples.append(sample | {"row": rows.number_in_file(sample["row"])})
+        _add_shown(rendered, rows, stats.get("shown", {}))
     for reason in rendered.tally.reasons.values():
         reason.row = rows.number_in_file(reason.row)
     for column in rendered.tally.agreement.values():
@@ -128,7 +139,15 @@ def _read_rendered(context: Context, rows: JobRows, shards: Sequence[Shard]) -> 
     return rendered
 
 
-def _make_results(context: Context, job: Job, files: JobFiles) -> tuple[Ended, list[dict[str, object]]] | None:
+def _add_shown(rendered: _Rendered, rows: JobRows, shown: Mapping[str, Any]) -> None:
+    """Add the rows of a shard that the report shows. A shard that an older release has rendered has none."""
+    rendered.first += [[rows.number_in_file(row[0]), *row[1:]] for row in shown.get("first", ())]
+    for example in shown.get("examples", ()):
+        if sum(1 for kept in rendered.examples if kept[3:5] == example[3:5]) < MAX_EXAMPLES:
+            rendered.examples.append([rows.number_in_file(example[0]), *example[1:]])
+
+
+def _make_results(context: Context, job: Job, files: JobFiles) -> tuple[Ended, ReportRows] | None:
     """Join the pieces of all shards; return how the job ended, and some rows to show. None if time ran out."""
     rows = JobRows(context, job)
     shards = context.repository.shards(job.id)
@@ -156,7 +175,7 @@ def _make_results(context: Context, job: Job, files: JobFiles) -> tuple[Ended, l
     is_older = event_members.is_older(context, job)
     before = cost_before(decision_of(context, job.retry_of)) if job.retry_of else None
     end = Ended(job, status, tally, objects, context.now(), skipped, recipes, compared, is_older, before)
-    return end, rendered.samples
+    return end, ReportRows(rendered.first, rendered.examples, rendered.samples)
 
 
 def _compared(context: Context, rows: JobRows, fingerprints: list[str] | None) -> Comparison | None:

@@ -11,6 +11,7 @@ from dropbatch.domain.states import BatchState
 from dropbatch.formats.compression import compress
 from dropbatch.formats.file_types import Kind, file_type
 from dropbatch.formats.writing import answers_extension, answers_head, file_tail, rows_separator
+from dropbatch.json_encoding import to_json
 from dropbatch.ports import BYTES, HTML
 from dropbatch.reporting.event_members import CANARY_PAGE_NAME, results_prefix
 from dropbatch.reporting.report_page import ShownRow, canary_page
@@ -86,5 +87,16 @@ def write_answers(context: Context, rows: JobRows, answers: Sequence[CanaryAnswe
 def _shown(rows: JobRows, answer: CanaryAnswer) -> ShownRow:
     result = answer.result
     text = answer.raw[:MAX_SHOWN_BYTES].decode(errors="replace").strip()
-    shown = result.shown or (result.columns or "").strip(" ,;\t\r\n")
+    shown = result.shown or _answer(rows, result.columns or "")
     return ShownRow(rows.number_in_file(result.row), text, shown, result.outcome, result.code)
+
+
+def _answer(rows: JobRows, columns: str) -> str:
+    """Return the values of an answer, without its outcome, which has a column of its own."""
+    writer, compiled = rows.writer(), rows.compiled
+    if not columns or writer is None or compiled is None:
+        return ""
+    values = writer.values(columns)[: len(compiled.columns)]
+    return " · ".join(
+        value if isinstance(value, str) else to_json(value).decode() for value in values if value not in (None, "")
+    )

@@ -11,10 +11,9 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-import orjson
-
 from dropbatch.answers.tally import Tally
 from dropbatch.delivery.known_answers import KnownAnswers
+from dropbatch.delivery.report_rows import CrossCounter, RowCollector
 from dropbatch.delivery.row_results import RowChunk, RowResults
 from dropbatch.delivery.shard_pieces import (
     AnswersWriter,
@@ -28,6 +27,7 @@ from dropbatch.delivery.shared_answers import SharedAnswers
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.json_encoding import to_json
 from dropbatch.ports import JSON
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.batch_results import Found, Result, ResultsReader, responses_key
@@ -46,7 +46,7 @@ MAX_CHUNK_BYTES = 33_554_432
 
 
 class ChunkWriter(Protocol):
-    """A writer of one piece."""
+    """A writer of one piece, or of what the report shows."""
 
     def write(self, chunk: RowChunk) -> None: ...
 
@@ -59,6 +59,7 @@ class _Progress:
     position: int = 0
     pieces: dict[str, list[PieceFacts]] = field(default_factory=dict)
     samples: list[dict[str, object]] = field(default_factory=list)
+    shown: dict[str, Any] = field(default_factory=dict)
     skipped: dict[str, Any] | None = None
     fingerprints: list[str] | None = field(default_factory=list)
 
@@ -83,6 +84,7 @@ class _Progress:
         return {
             "tally": tally.to_json(),
             "samples": self.samples,
+            "shown": self.shown,
             "pieces": self.pieces,
             "fingerprints": self.fingerprints,
         }
@@ -98,8 +100,9 @@ def render(
     """Write a shard's pieces of the results: rows with answers, OpenAI's lines, rows that failed, sums.
 
     Return False if time ran out: call again for the other rows; each call does some. When all are done, `stats.json`
-    is beside the pieces: {"tally": …, "samples": […], "pieces": {name: [[key, bytes of its head, size, bytes of the
-    separator after the head, whether it has rows], …]}, "fingerprints": their keys, None if some are missing}.
+    is beside the pieces: {"tally": …, "samples": […], "shown": {…}, "pieces": {name: [[key, bytes of its head, size,
+    bytes of the separator after the head, whether it has rows], …]}, "fingerprints": their keys, None if some are
+    missing}.
     """
     files, work = rows.files, context.buckets.work
     keys = [files.results_key(batch) for batch in batches]
@@ -125,13 +128,16 @@ def render(
             writers.append(KnownAnswers(rows, rows.compiled, skipped))
         if progress.fingerprints is not None and has_fingerprints(rows):
             writers.append(pieces.open_fingerprints())
+        shown, crosses = RowCollector(rows, progress.shown), CrossCounter(rows, shard, skipped.cross_tables)
         at_once = _rows_at_once(context, keys, tally.rows)
 
         def continues() -> bool:
             can_load = shared is None or shared.can_load(progress.position, at_once)
             return progress.position >= len(index) or (in_time() and can_load)
 
-        _write(results.chunks(progress.position, at_once), writers, progress, continues)
+        _write(results.chunks(progress.position, at_once), [*writers, shown, crosses], progress, continues)
+    crosses.flush()
+    progress.shown = shown.to_json()
     if shared is not None:
         shared.finish()
     progress.add_pieces(pieces)
@@ -145,7 +151,7 @@ def render(
         progress.pieces["responses"] = [(key, 0, context.objects.head(work, key).size, 0, True)]
     tally.merge(skipped)
     # The first process to finish decides which pieces are joined, so that joining always finds the same ones.
-    stats = orjson.dumps(progress.stats(tally))
+    stats = to_json(progress.stats(tally))
     context.objects.put_new(work, files.piece_key(shard.number, "stats.json"), stats, JSON)
     return True
 

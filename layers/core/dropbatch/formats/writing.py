@@ -4,6 +4,7 @@ The author of a row can influence its answer. Therefore a text that a spreadshee
 apostrophe in front, in the columns that are added, unless the recipe says otherwise. The drop's own bytes stay.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from itertools import repeat
@@ -65,6 +66,10 @@ class RowWriter(Protocol):
         """
         ...
 
+    def values(self, columns: str) -> Sequence[Any]:
+        """Return the values that a row's `columns` were made of, as a reader of the answers finds them."""
+        ...
+
     def rows(self, raw: Sequence[bytes], columns: Sequence[str]) -> Sequence[bytes]:
         """Return the bytes of records without a problem, with their columns added."""
         ...
@@ -106,6 +111,9 @@ class _Separated:
             columns = [_in_encoding(values, self._encoding) for values in columns]
         fields = [self._dialect.fields(values) for values in columns]
         return list(map("".join, zip(*fields, strict=True)))
+
+    def values(self, columns: str) -> Sequence[Any]:
+        return (values_of(columns, self._dialect) or [columns])[1:]
 
     def rows(self, raw: Sequence[bytes], columns: Sequence[str]) -> Sequence[bytes]:
         return [self._row(row, added) for row, added in zip(raw, columns, strict=True)]
@@ -164,6 +172,9 @@ class _Objects:
             "".join([name + to_json(value).decode() for name, value in zip(names, values, strict=True)])
             for values in rows
         ]
+
+    def values(self, columns: str) -> Sequence[Any]:
+        return list(json.loads("{" + columns[1:] + "}").values())
 
     def rows(self, raw: Sequence[bytes], columns: Sequence[str]) -> Sequence[bytes]:
         return [self._row(row, added) for row, added in zip(raw, columns, strict=True)]

@@ -266,3 +266,16 @@ def in_console(way: str) -> str:
 def place(drop: Drop) -> str:
     """Name the folder of a drop."""
     return "the bucket itself, into no folder" if drop.folder == "/" else f"the folder `{drop.folder}/`"
+
+
+def duration(seconds: int) -> str:
+    """Say how long something took, in at most two units: `40 s`, `3 min`, `3 h 12 min`, `2 d 4 h`."""
+    minutes = round(seconds / 60)
+    if seconds < 60:
+        return f"{seconds} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} d {hours % 24} h" if hours % 24 else f"{hours // 24} d"

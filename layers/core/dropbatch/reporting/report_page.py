@@ -3,18 +3,22 @@
 Times are in the stack's time zone. A script of two lines shows them in the reader's own, if scripts may run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import NamedTuple
 
 from jinja2 import DictLoader, Environment
+from markupsafe import Markup
 
 from dropbatch.domain.jobs import Job
-from dropbatch.domain.outcomes import COMPLETE, Outcome
+from dropbatch.domain.outcomes import Outcome
 from dropbatch.domain.problems import Problems
+from dropbatch.reporting import report_facts
+from dropbatch.reporting.charts import answer_charts, more_columns
 from dropbatch.reporting.costs import cost_remarks, model_lines, page_sums
 from dropbatch.reporting.duplicate_rows import saved_lines
 from dropbatch.reporting.event_members import Ended, results_prefix
+from dropbatch.reporting.page_style import POLICY, SCRIPT, STYLE
 from dropbatch.reporting.page_templates import TEMPLATES
 from dropbatch.reporting.phrases import (
     console_link,
@@ -27,49 +31,66 @@ from dropbatch.reporting.phrases import (
     run_name,
     unit_of,
 )
+from dropbatch.reporting.report_facts import ReportFacts
 from dropbatch.reporting.row_limit import limited_lines
 from dropbatch.reporting.runs import comparison_lines, run_line
+from dropbatch.reporting.timeline import time_line
 from dropbatch.storage.context import Context
 
-MAX_SHOWN_ROWS = 8
-"""How many rows of each kind the report shows."""
+MAX_BYTES = 2_000_000
+"""The size of a report. With more, it shows fewer of the first rows."""
 
+MAX_SHOWN_ROWS = 8
+"""How many rows of each kind the report shows if it has no columns of them."""
 
 MAX_COLUMNS = 12
-"""How many columns are named above the rows that are shown."""
+"""How many columns are named above such rows."""
 
 
-class ColumnNames(NamedTuple):
-    """The names of a drop's columns, and of its answers' columns; empty if they have no names."""
+def page(context: Context, end: Ended, facts: ReportFacts) -> bytes:
+    """Return the report of a job as UTF-8 HTML."""
+    maximum = len(facts.rows.first)
+    html = _page(context, end, facts, maximum)
+    while len(html) > MAX_BYTES and maximum:
+        maximum //= 2
+        html = _page(context, end, facts, maximum)
+    return html
 
-    dropped: Sequence[str]
-    answered: Sequence[str]
 
-
-def page(context: Context, end: Ended, samples: Sequence[Mapping[str, object]], columns: ColumnNames) -> bytes:
-    """Return the report of a job as UTF-8 HTML. `samples` are rows as the collector keeps them."""
-    tally, job = end.tally, end.job
+def _page(context: Context, end: Ended, facts: ReportFacts, maximum: int) -> bytes:
+    tally, job, samples = end.tally, end.job, facts.rows.samples
     lines = model_lines(tally, job)
     paid, standard, saved = page_sums(tally, lines)
+    ok = tally.outcomes[Outcome.OK]
     return _rendered(
         context,
         "ended",
         job,
         status=end.status,
-        ok=tally.outcomes[Outcome.OK],
+        ok=ok,
         asked=job.rows - tally.outcomes[Outcome.SKIPPED],
-        outcomes=sorted(tally.outcomes.items(), key=lambda item: (item[0] not in COMPLETE, item[0])),
+        figures=report_facts.figures(end, lines),
+        slices=report_facts.slices(tally),
+        outcomes=report_facts.sorted_outcomes(tally),
         run=run_line(job),
         compared=end.compared,
         comparison=comparison_lines(end.compared),
-        categories=tally.categories,
+        charts=answer_charts(tally, facts.columns.answered, ok),
+        more_columns=more_columns(tally, facts.columns.answered),
+        crosses=report_facts.crosses(tally),
+        crossed=tally.cross_tables.rows,
+        agreement=report_facts.agreements(tally),
         reasons=tally.commonest(10),
         remedy=end.remedy,
-        as_dropped=_label("as dropped", columns.dropped),
+        examples=report_facts.examples(facts),
+        first=report_facts.first_rows(facts, job.rows, maximum),
+        as_dropped=_label("as dropped", facts.columns.dropped),
         samples=[
-            ("Some of the answers", _label("answer", columns.answered), [s for s in samples if s["good"]]),
+            ("Some of the answers", _label("answer", facts.columns.answered), [s for s in samples if s["good"]]),
             ("Some of the others", "outcome", [s for s in samples if not s["good"]]),
         ],
+        spans=time_line(job, facts.rounds, end.ended_at),
+        estimates=report_facts.estimates(end, lines),
         limited=" ".join(limited_lines(job, tally)),
         duplicates=saved_lines(tally.duplicates),
         paid=paid,
@@ -88,6 +109,8 @@ def page(context: Context, end: Ended, samples: Sequence[Mapping[str, object]], 
         ended=end.ended_at,
         objects=end.objects,
         bucket=context.buckets.results,
+        recipe=report_facts.recipe_texts(facts),
+        is_long=report_facts.is_long,
     )
 
 
@@ -157,4 +180,7 @@ def _rendered(context: Context, template: str, job: Job, **values: object) -> by
 
 @cache
 def _templates() -> Environment:
-    return Environment(loader=DictLoader(TEMPLATES), autoescape=True, trim_blocks=True)
+    environment = Environment(loader=DictLoader(TEMPLATES), autoescape=True, trim_blocks=True)
+    # Markup: their own texts, whose hashes the policy has.
+    environment.globals |= {"policy": POLICY, "style": Markup(STYLE), "script": Markup(SCRIPT)}  # noqa: S704
+    return environment
