@@ -30,6 +30,7 @@ architecture: setup ## Write the generated parts of docs/architecture.md
 
 # Two processes more than the two cores it is made for: those with the end-to-end tests mostly wait.
 test: check ## Run everything: the checks, and all tests, end to end too
+	@sh local/setup.sh tests
 	@$(ISOLATED) $(BIN)/pytest -q -n 4 --durations=10
 
 test-fast: setup ## Run the unit, contract and scenario tests that are not slow: for every save

@@ -5,7 +5,7 @@
 #   .venv              the project's packages, as uv.lock pins them
 #   .local/ministack   the embedded AWS; it pins its own botocore, so that it lives apart
 #   .local/sam         AWS SAM, which builds and deploys
-#   .local/airflow     Airflow, in which a test runs its example
+#   .local/airflow     Airflow, in which a test runs its example: with the argument `tests` only
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -79,5 +79,7 @@ install() { # <folder> <program> <what it is> <requirement>...
 }
 install ministack ministack "ministack, the embedded AWS" "$MINISTACK" boto3
 install sam sam "AWS SAM, which builds and deploys" "$SAM"
-install airflow airflow "Airflow, in which a test runs its example" "$AIRFLOW"
+if [ "${1-}" = tests ]; then
+    install airflow airflow "Airflow, in which a test runs its example" "$AIRFLOW"
+fi
 [ -z "$told" ] || echo "Set up."

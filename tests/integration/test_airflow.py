@@ -53,7 +53,7 @@ print(json.dumps(said))
 
 @pytest.mark.slow
 def test_the_task_and_the_sensor_run_in_airflow(tmp_path: Path) -> None:
-    assert AIRFLOW.exists(), "Airflow is not installed: run `make setup`."
+    assert AIRFLOW.exists(), "Airflow is not installed: run `sh local/setup.sh tests`."
     (tmp_path / "recipe.yaml").write_text("model: gpt-6-luna\nprompt: '{{ text }}'\n")
     (tmp_path / "good.csv").write_text("text\na\nb\n")
     (tmp_path / "bad.csv").write_text("comment\na\n")

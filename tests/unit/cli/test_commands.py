@@ -1,7 +1,6 @@
 """Each command: what it prints, what it does, and how it ends."""
 
 import json
-import sys
 import webbrowser
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from dropbatch.cli import local, transfer
 from dropbatch.domain.errors import OpenAIAuthError
 from dropbatch.polling.poll import poll
+from dropbatch.ports import Response
 from tests.driving import RECIPE, rows
 from tests.fakes import RESULTS, response_line
 from tests.unit.cli.conftest import Terminal
@@ -46,20 +46,13 @@ def answered(filled: Terminal) -> Terminal:
     return filled
 
 
-def test_init_drafts_a_recipe_and_replaces_none(filled: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
-
-    def draft(columns: Any, first: Any, ask: str | None = None) -> str:
-        asked.append((columns, first[0], ask))
-        return RECIPE.decode()
-
-    monkeypatch.setitem(sys.modules, "dropbatch.recipes.draft", SimpleNamespace(draft=draft))
-
+def test_init_drafts_a_recipe_and_replaces_none(filled: Terminal) -> None:
     assert "is there already" in filled("init", "a.csv", code=2).err
-    assert "dropbatch check a.csv" in filled("init", "a.csv", "--ask", "Angry?", "--force").out
-    assert (filled.folder / "recipe.yaml").read_bytes() == RECIPE
+    assert (filled.folder / "recipe.yaml").read_bytes() == MOODS
+    ended = filled("init", "a.csv", "--ask", "Is the customer angry?", "--force")
+    assert "dropbatch check a.csv" in ended.out
+    assert "angry" in filled("check", "a.csv").out, "the draft can be used as it is"
     assert filled("init", "a.csv", "-o", "other.yaml", "--json").members["columns"] == ["text"]
-    assert asked[0] == (["text"], {"text": "row 1"}, "Angry?")
     assert "no file b.csv" in filled("init", "b.csv", code=2).err
 
 
@@ -83,12 +76,13 @@ class Answers:
     def __init__(self, *_: object) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
-    def ask(self, endpoint: str, body: bytes) -> tuple[int, bytes]:
+    def ask(self, endpoint: str, body: bytes) -> Response:
         self.asked.append((endpoint, json.loads(body)))
         if "row 2" in str(body):
-            return 400, b'{"error": {"message": "no", "code": "content_policy"}}'
+            return Response(400, b'{"error": {"message": "no", "code": "content_policy"}}')
         message = {"role": "assistant", "content": '{"mood": "good"}'}
-        return 200, json.dumps({"choices": [{"index": 0, "finish_reason": "stop", "message": message}]}).encode()
+        body = {"choices": [{"index": 0, "finish_reason": "stop", "message": message}]}
+        return Response(200, json.dumps(body).encode())
 
 
 def test_try_says_the_price_first_and_shows_answers_beside_rows(
@@ -130,7 +124,7 @@ def test_try_takes_the_key_of_the_stack(filled: Terminal, monkeypatch: pytest.Mo
 
 def test_try_ends_with_a_sentence_if_the_key_is_not_accepted(filled: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     class Refuses(Answers):
-        def ask(self, endpoint: str, body: bytes) -> tuple[int, bytes]:
+        def ask(self, endpoint: str, body: bytes) -> Response:
             raise OpenAIAuthError("invalid_api_key")
 
     monkeypatch.setattr(local, "OpenAIBatches", Refuses)

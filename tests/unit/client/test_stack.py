@@ -294,6 +294,7 @@ def test_a_rerun_is_waited_for_by_its_marker(fake: FakeContext, stack: Stack, tm
 def test_jobs_are_listed_by_the_index_or_else_by_their_files(fake: FakeContext, stack: Stack, tmp_path: Path) -> None:
     answered(fake, stack, tmp_path / "here", "a.csv", rows(2))
     answered(fake, stack, tmp_path / "here", "b.csv", rows(3))
+    stack.sleep(120)  # the index is written once a minute
 
     assert [(job.key, job.status, job.rows["total"]) for job in stack.jobs()] == [
         ("b/b.csv", "succeeded", 3),

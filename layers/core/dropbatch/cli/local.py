@@ -1,9 +1,8 @@
 """The commands that need no account: `init` and `check`; and `try`, which asks OpenAI about a few rows."""
 
 import os
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -15,10 +14,12 @@ from dropbatch.client import check as checking
 from dropbatch.client import trying
 from dropbatch.client.errors import DropbatchClientError, WrongUseError
 from dropbatch.client.local.inbox import first_rows
-from dropbatch.client.trying import Asks, Tried
+from dropbatch.client.trying import Tried
 from dropbatch.domain.drops import RECIPE_NAMES
 from dropbatch.domain.outcomes import COMPLETE
 from dropbatch.formats.file_types import file_type
+from dropbatch.ports import Answering
+from dropbatch.recipes.draft import draft
 
 DRAFT_ROWS = 100
 """How many rows a draft looks at."""
@@ -53,7 +54,7 @@ def init(
     target = output or file.parent / RECIPE_NAMES[0]
     if target.exists() and not force:
         raise WrongUseError(f"{target} is there already: --force replaces it, --output names another file.")
-    text: str = import_module("dropbatch.recipes.draft").draft(columns, rows, ask)
+    text = draft(columns, rows, ask)
     target.write_text(text, encoding="utf-8")
     if as_json:
         print_json({"recipe": str(target), "columns": columns, "text": text})
@@ -108,7 +109,7 @@ def try_(
     raise typer.Exit(ExitCode.DONE if is_good else ExitCode.FAILED_ROWS)
 
 
-def _openai(stack: str | None, region: str | None) -> Asks:
+def _openai(stack: str | None, region: str | None) -> Answering:
     """Return OpenAI with the person's own key, or with the stack's."""
     key, url = os.environ.get("OPENAI_API_KEY"), os.environ.get("OPENAI_BASE_URL", "")
     if not key:
@@ -118,7 +119,7 @@ def _openai(stack: str | None, region: str | None) -> Asks:
         except DropbatchClientError as error:
             raise type(error)(f"OPENAI_API_KEY is not set, and no stack has a key. {error}") from error
         url = found.openai_url()
-    return cast(Asks, OpenAIBatches(lambda _: (key, ""), url))
+    return OpenAIBatches(lambda _: (key, ""), url)
 
 
 def _show(tried: Tried) -> None:

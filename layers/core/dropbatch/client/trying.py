@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from dropbatch.answers.reader import read_answer
 from dropbatch.client.errors import NotReachableError, WrongUseError
@@ -17,6 +17,7 @@ from dropbatch.domain.outcomes import Outcome
 from dropbatch.formats.records import Record
 from dropbatch.intake.drop_recipe import compile_for
 from dropbatch.json_encoding import to_json
+from dropbatch.ports import Answering
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.rows.request_builder import RequestBuilder
 
@@ -24,12 +25,6 @@ MAX_ROWS = 100
 """How many rows are tried at most: more are a job, at half the price."""
 
 _LINE = b'{"custom_id":"1","response":{"status_code":%d,"body":%b},"error":null}\n'
-
-
-class Asks(Protocol):
-    """The synchronous API: a request's status and body."""
-
-    def ask(self, endpoint: str, body: bytes) -> tuple[int, bytes]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +49,13 @@ class Trial:
     records: list[Record]
     compiled: CompiledRecipe
 
-    def run(self, openai: Asks) -> Iterator[Tried]:
+    def run(self, openai: Answering) -> Iterator[Tried]:
         """Ask about the rows one after another, and yield each with its answer."""
         builder = RequestBuilder(self.compiled)
         for record in self.records:
             yield self._try(openai, builder, record)
 
-    def _try(self, openai: Asks, builder: RequestBuilder, record: Record) -> Tried:
+    def _try(self, openai: Answering, builder: RequestBuilder, record: Record) -> Tried:
         values = record.values or {}
         try:
             request = builder.request(record)
@@ -69,12 +64,12 @@ class Trial:
         if request is None:
             return Tried(record.number, values, str(Outcome.SKIPPED), {}, builder.skip_code(record))
         try:
-            status, body = openai.ask(request.endpoint, request.body)
+            response = openai.ask(request.endpoint, request.body)
         except OpenAIAuthError as error:
             raise NotReachableError("OpenAI does not accept the API key: set OPENAI_API_KEY to another one.") from error
         except OpenAIError as error:
             raise NotReachableError(f"OpenAI did not answer row {record.number:,}: {error.code}.") from error
-        answer = read_answer(_LINE % (status, _as_json(body)), self.compiled, request.endpoint)
+        answer = read_answer(_LINE % (response.status, response.body), self.compiled, request.endpoint)
         names = self.compiled.columns
         found = dict(zip(names, (json.loads(to_json(value)) for value in answer.values or ()), strict=False))
         message = "" if answer.outcome is Outcome.OK else str(answer.code or answer.outcome)
@@ -101,11 +96,3 @@ def prepare(file: Path, key: str, recipe: LocalRecipe, rows: int) -> Trial:
         except DropRejectedError as error:
             raise WrongUseError(" ".join(problem.message for problem in error.problems.kept[:5])) from error
 
-
-def _as_json(body: bytes) -> bytes:
-    """Return a body that is JSON; one that is not, as a server in between may send, becomes a text."""
-    try:
-        json.loads(body)
-    except ValueError:
-        return to_json(body.decode(errors="replace"))
-    return body
