@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from dropbatch.batch_api.deprecations import notices_about
+from dropbatch.batch_api.model_notices import model_notices
 from dropbatch.batch_api.servers import is_openai_host
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.items import MAX_STARTS
@@ -64,7 +64,7 @@ def held(
     """Return the notification that a job waits: why, and how it continues."""
     if reason in FOR_OPERATORS:
         return _for_operators(context, job, FOR_OPERATORS[reason], reason)
-    notices = notices_about((batch.model for batch in batches), context.now())
+    notices = model_notices((batch.model for batch in batches), context.openai_host, context.now())
     skipped = skipped or SkippedRows()
     match reason:
         case HeldReason.FAILING:

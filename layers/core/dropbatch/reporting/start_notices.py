@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dropbatch.batch_api.deprecations import notices_about
+from dropbatch.batch_api.model_notices import model_notices
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import without_controls
 from dropbatch.domain.jobs import Job
@@ -46,7 +46,7 @@ def accepted(
     """Return the notification that a job runs. `newer` is the job of a newer version that replaces it already."""
     asked = sum(batch.requests for batch in batches)
     skipped = skipped or SkippedRows()
-    notices = notices_about((batch.model for batch in batches), context.now())
+    notices = model_notices((batch.model for batch in batches), context.openai_host, context.now())
     if newer is None:
         what = (
             f"{rows_taken(job)}, of which {asked:,} {'goes' if asked == 1 else 'go'} to OpenAI in "
