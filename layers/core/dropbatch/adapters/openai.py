@@ -22,6 +22,7 @@ from dropbatch.domain.errors import (
     OpenAIAuthError,
     OpenAINotFoundError,
     OpenAIOutcomeUnknownError,
+    OpenAIPermissionError,
     OpenAIRequestError,
 )
 from dropbatch.ports import RemoteBatch
@@ -172,8 +173,12 @@ class OpenAIBatches:
 
         try:
             return self._call(lambda client: unless_unsupported(lambda: call(client)))
-        except OpenAINotFoundError as error:
-            return False if error.code == MODEL_NOT_FOUND else None
+        except (OpenAINotFoundError, OpenAIPermissionError) as error:
+            if error.code == MODEL_NOT_FOUND:
+                return False  # with 403, the model exists, and the key's project may not use it
+            if isinstance(error, OpenAIPermissionError):
+                raise
+            return None
 
     @contextmanager
     def streaming(self, file_id: str, start: int = 0) -> Iterator[_Download]:
