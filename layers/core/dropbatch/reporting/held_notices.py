@@ -24,6 +24,8 @@ from dropbatch.reporting.approvals import (
     approval_verdict,
     passed_limits,
 )
+from dropbatch.reporting.canary_rows import canary_lines
+from dropbatch.reporting.duplicate_rows import duplicate_lines
 from dropbatch.reporting.event_members import UsedRecipe, is_older, listed_notices, results_prefix
 from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
 from dropbatch.reporting.phrases import (
@@ -76,6 +78,8 @@ def held(
                 *open_run_lines(job, others),
                 *notice_lines(notices),
                 *([] if money is None else passed_limits(job, reason, money)),
+                *duplicate_lines(job),
+                *canary_lines(job),
                 *quote_lines(job.quote),
                 *approval_lines(job, "answered again anyway", is_older=is_older(context, job)),
             ]
@@ -85,6 +89,7 @@ def held(
             text = [
                 approval_reason(context, job, reason, money),
                 *passed_limits(job, reason, money),
+                *([] if money.is_sent else [*duplicate_lines(job), *canary_lines(job)]),
                 *skipped_lines(context, job, skipped),
                 *recipe_of_retry(recipes),
                 *open_run_lines(job, others),
