@@ -147,3 +147,18 @@ def test_a_model_that_a_region_does_not_batch_has_a_notice(
         told = only_event(fake, event)
         assert (f"eu.api.openai.com takes no batches of {model}" in told.text) is is_named
         assert [notice["code"] for notice in told.detail["notices"]] == ["not_batched"] * is_named
+
+
+@pytest.mark.parametrize(("key", "event", "count"), [("hold: true\n", "held", 1), ("", "accepted", 0)])
+def test_a_drop_that_may_wait_until_its_model_is_gone_gets_a_notice(
+    tmp_path: Path, key: str, event: str, count: int
+) -> None:
+    """A question for an approval stays open for 14 days, and then a batch takes a day."""
+    fake = FakeContext(tmp_path)
+    fake.clock.sleep(datetime(2026, 11, 26, tzinfo=UTC).timestamp() - fake.clock())
+    fake.objects.drop("a/recipe.yaml", recipe("gpt-5-mini") + key.encode())
+    drop(fake, "a/rows.csv", b"text\na\n")
+    run(fake, ticks=3)
+    told = only_event(fake, event)
+    assert [notice["code"] for notice in told.detail["notices"]] == ["model_ends"] * count
+    assert told.text.count(ENDS) == count

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from dropbatch.batch_api.deprecations import notices_about
+from dropbatch.batch_api.deprecations import NOTICE_DAYS, notices_about
 from dropbatch.batch_api.models import base_of
 from dropbatch.batch_api.servers import OPENAI_HOST
 from dropbatch.domain.problems import Notice
@@ -13,10 +13,13 @@ _UNBATCHED: Final = {f"eu.{OPENAI_HOST}": "gpt-6"}
 to data residency. A drop is not rejected for it, because OpenAI may have added them since."""
 
 
-def model_notices(models: Iterable[str], host: str, now: int) -> list[Notice]:
-    """Return notices of those models that are gone or soon will be, or that the server at this host does not batch."""
+def model_notices(models: Iterable[str], host: str, now: int, *, wait_days: int = 0) -> list[Notice]:
+    """Return notices of those models that are gone or soon will be, or that the server at this host does not batch.
+
+    `wait_days` is how long it may take until they are asked.
+    """
     named = list(dict.fromkeys(models))
-    return [*_unbatched(named, host), *notices_about(named, now)]
+    return [*_unbatched(named, host), *notices_about(named, now, NOTICE_DAYS + wait_days)]
 
 
 def _unbatched(models: Iterable[str], host: str) -> list[Notice]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from dropbatch.batch_api.model_notices import model_notices
 from dropbatch.batch_api.servers import is_openai_host
 from dropbatch.domain.batches import Batch
+from dropbatch.domain.deadlines import MAX_HELD_DAYS
 from dropbatch.domain.items import MAX_STARTS
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.recipe_summary import Understood
@@ -66,7 +67,8 @@ def held(
     """Return the notification that a job waits: why, and how it continues."""
     if reason in FOR_OPERATORS:
         return _for_operators(context, job, FOR_OPERATORS[reason], reason)
-    notices = model_notices((batch.model for batch in batches), context.openai_host, context.now())
+    models = (batch.model for batch in batches)
+    notices = model_notices(models, context.openai_host, context.now(), wait_days=MAX_HELD_DAYS)
     skipped = skipped or SkippedRows()
     match reason:
         case HeldReason.FAILING:
