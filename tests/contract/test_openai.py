@@ -789,7 +789,10 @@ def test_a_server_may_have_no_call_to_delete_a_file_or_to_retrieve_a_model(answe
 @pytest.mark.parametrize("code", [None, "not_found", "http_404"])
 def test_only_the_code_of_a_missing_model_says_that_it_is_missing(code: str | None) -> None:
     assert Wire(refusal(404, code)).adapter().has_model("m") is None
-    assert Wire(refusal(404, "model_not_found")).adapter().has_model("m") is False
+    for status in (403, 404):
+        assert Wire(refusal(status, "model_not_found")).adapter().has_model("m") is False
+    with pytest.raises(OpenAIPermissionError):
+        Wire(refusal(403, code)).adapter().has_model("m")
 
 
 def test_a_page_with_status_200_is_no_model() -> None:

@@ -136,6 +136,22 @@ def test_messages_name_the_share_of_good_answers_as_it_was_written(fake: FakeCon
     assert "at least 99.5% good answers" in published(fake, "held")[-1].text
 
 
+def test_a_question_before_the_start_says_what_is_sent_first_and_once(fake: FakeContext) -> None:
+    fake.objects.drop("recipe.yaml", CANARY + b"hold: true\ndedupe: true\n")
+    drop(fake, "a.csv", rows(25) + b"row 1\n")
+    run(fake, ticks=3)
+    lines = published(fake, "held")[-1].text.splitlines()
+    first = "5 rows are sent first. The others follow if 80% of these have a good answer, at the price quoted."
+    assert first in lines
+    assert "1 row has the same request as an earlier row, which is sent once for all of them." in lines
+    fake.openai.answer = fails_for(1, 2, 3)
+    fake.clock.sleep(2)
+    drop(fake, "a.csv.approve", b"")
+    run(fake, ticks=20)
+    assert only_job(fake).held_reason is HeldReason.CANARY
+    assert first not in published(fake, "held")[-1].text.splitlines()
+
+
 def test_exactly_enough_good_answers_are_enough(fake: FakeContext) -> None:
     fake.openai.answer = fails_for(1)
     drop(fake, "a.csv", rows(25))

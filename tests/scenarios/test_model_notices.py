@@ -124,3 +124,41 @@ def test_a_raw_line_for_an_endpoint_that_is_gone_is_refused_with_the_day(fake: F
     (problem,) = result_json(fake, "rejected.json")["problems"]["first"]
     assert (problem["code"], problem["key"], problem["line"]) == ("endpoint_gone", "url", 2)
     assert "shut the API /v1/videos down on 2026-09-24" in problem["message"]
+
+
+@pytest.mark.parametrize(
+    ("host", "model", "is_named"),
+    [
+        ("eu.api.openai.com", "gpt-6-luna", True),
+        ("eu.api.openai.com", "ft:gpt-6-luna:org::id", True),
+        ("eu.api.openai.com", "gpt-5.6-luna", False),
+        ("us.api.openai.com", "gpt-6-luna", False),
+    ],
+)
+def test_a_model_that_a_region_does_not_batch_has_a_notice(
+    fake: FakeContext, host: str, model: str, is_named: bool
+) -> None:
+    fake.openai_base_url = f"https://{host}/v1"
+    drop(fake, "a/recipe.yaml", recipe(model))
+    run(fake)
+    drop(fake, "a/rows.csv", b"text\na\n")
+    run(fake)
+    for event in ("recipe", "accepted"):
+        told = only_event(fake, event)
+        assert (f"eu.api.openai.com takes no batches of {model}" in told.text) is is_named
+        assert [notice["code"] for notice in told.detail["notices"]] == ["not_batched"] * is_named
+
+
+@pytest.mark.parametrize(("key", "event", "count"), [("hold: true\n", "held", 1), ("", "accepted", 0)])
+def test_a_drop_that_may_wait_until_its_model_is_gone_gets_a_notice(
+    tmp_path: Path, key: str, event: str, count: int
+) -> None:
+    """A question for an approval stays open for 14 days, and then a batch takes a day."""
+    fake = FakeContext(tmp_path)
+    fake.clock.sleep(datetime(2026, 11, 26, tzinfo=UTC).timestamp() - fake.clock())
+    fake.objects.drop("a/recipe.yaml", recipe("gpt-5-mini") + key.encode())
+    drop(fake, "a/rows.csv", b"text\na\n")
+    run(fake, ticks=3)
+    told = only_event(fake, event)
+    assert [notice["code"] for notice in told.detail["notices"]] == ["model_ends"] * count
+    assert told.text.count(ENDS) == count

@@ -22,6 +22,7 @@ from dropbatch.domain.errors import (
     OpenAIAuthError,
     OpenAINotFoundError,
     OpenAIOutcomeUnknownError,
+    OpenAIPermissionError,
     OpenAIRequestError,
 )
 from dropbatch.ports import RemoteBatch, Response
@@ -175,8 +176,12 @@ class OpenAIBatches:
 
         try:
             return self._call(lambda client: unless_unsupported(lambda: call(client)))
-        except OpenAINotFoundError as error:
-            return False if error.code == MODEL_NOT_FOUND else None
+        except (OpenAINotFoundError, OpenAIPermissionError) as error:
+            if error.code == MODEL_NOT_FOUND:
+                return False  # with 403, the model exists, and the key's project may not use it
+            if isinstance(error, OpenAIPermissionError):
+                raise
+            return None
 
     def ask(self, endpoint: str, body: bytes) -> Response:
         def call(client: Client) -> Response:

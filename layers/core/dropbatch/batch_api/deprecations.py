@@ -111,13 +111,13 @@ def sentence_about(model: str, shutdown: Shutdown, now: int) -> str:
     return f"{what.format(model, shutdown.day)}; {_advice(shutdown)}."
 
 
-def notices_about(models: Iterable[str], now: int) -> list[Notice]:
-    """Return notices of those models that OpenAI has shut down at this time (in Unix seconds), or soon will."""
+def notices_about(models: Iterable[str], now: int, days: int = NOTICE_DAYS) -> list[Notice]:
+    """Return notices of those models that OpenAI has shut down at this time (in Unix seconds), or will within days."""
     today = datetime.fromtimestamp(now, UTC).date()
     found = sorted(
         (shutdown.day, model, shutdown)
         for model in set(models)
-        if (shutdown := find_shutdown(model)) is not None and today + timedelta(NOTICE_DAYS) >= shutdown.day
+        if (shutdown := find_shutdown(model)) is not None and today + timedelta(days) >= shutdown.day
     )
     notices = [_notice(model, shutdown, gone=day <= today) for day, model, shutdown in found[:MAX_NOTICES]]
     if len(found) > MAX_NOTICES:

@@ -3,6 +3,9 @@
 MAX_JOB_SECONDS = 28 * 86_400
 """A job ends at the latest this long after its creation, whatever holds it: within the work bucket's 60 days."""
 
+MAX_HELD_DAYS = 14
+"""How long a job is held for one reason."""
+
 MAX_CANCEL_SECONDS = 3 * 86_400
 """A job ends at the latest this long after it was cancelled: after the bound for a batch (50 hours) and a day."""
 

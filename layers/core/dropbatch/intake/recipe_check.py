@@ -1,6 +1,6 @@
 """The check of a dropped recipe: files that waited for it resume, and its owner is notified."""
 
-from dropbatch.batch_api.deprecations import notices_about
+from dropbatch.batch_api.model_notices import model_notices
 from dropbatch.domain.deadlines import RETENTION_SECONDS
 from dropbatch.domain.drops import Drop, ObjectKind, kind_of_object
 from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, ObjectNotFoundError
@@ -163,7 +163,7 @@ def _notify_usable(
     waiting = wait_for(context, message, failed=False)  # if the process dies now, there was no message
     if is_latest:
         _remember(context, message, drop, arrival.recipe, is_usable=True)
-    notices = notices_about([compiled.model or ""], context.now())
+    notices = model_notices([compiled.model or ""], context.openai_host, context.now())
     files = _files_found(context, drop, arrival, reached)
     page = (trial, context.buckets.results) if trial is not None else None
     notification = recipe_notices.usable(drop, understood(compiled), notices, files, page)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dropbatch.domain.batches import Batch
-from dropbatch.domain.deadlines import GRACE_SECONDS
+from dropbatch.domain.deadlines import GRACE_SECONDS, MAX_HELD_DAYS
 from dropbatch.domain.errors import OpenAIError, OpenAINotFoundError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import IN_DOUBT, NEVER_ENDED, NOT_COLLECTED, PAST_DEADLINE
@@ -15,7 +15,7 @@ from dropbatch.polling.batch_status import end_batch
 from dropbatch.polling.time_shares import has_time
 from dropbatch.storage.context import Context
 
-MAX_HELD_SECONDS = 14 * 86_400
+MAX_HELD_SECONDS = MAX_HELD_DAYS * 86_400
 """How long a job is held for one reason; then it is cancelled. A stuck job is paid: it has all of its 28 days."""
 
 NO_ACCESS = (HeldReason.KEY, HeldReason.KEY_CHANGED, HeldReason.PERMISSION, HeldReason.ACCOUNT)

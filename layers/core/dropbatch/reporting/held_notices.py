@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from dropbatch.batch_api.deprecations import notices_about
+from dropbatch.batch_api.model_notices import model_notices
 from dropbatch.batch_api.servers import is_openai_host
 from dropbatch.domain.batches import Batch
+from dropbatch.domain.deadlines import MAX_HELD_DAYS
 from dropbatch.domain.items import MAX_STARTS
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.recipe_summary import Understood
@@ -24,6 +25,8 @@ from dropbatch.reporting.approvals import (
     approval_verdict,
     passed_limits,
 )
+from dropbatch.reporting.canary_rows import canary_lines
+from dropbatch.reporting.duplicate_rows import duplicate_lines
 from dropbatch.reporting.event_members import UsedRecipe, is_older, listed_notices
 from dropbatch.reporting.notifications import notification_of, progress_lines, recipe_of_retry, skipped_lines
 from dropbatch.reporting.phrases import (
@@ -64,7 +67,8 @@ def held(
     """Return the notification that a job waits: why, and how it continues."""
     if reason in FOR_OPERATORS:
         return _for_operators(context, job, FOR_OPERATORS[reason], reason)
-    notices = notices_about((batch.model for batch in batches), context.now())
+    models = (batch.model for batch in batches)
+    notices = model_notices(models, context.openai_host, context.now(), wait_days=MAX_HELD_DAYS)
     skipped = skipped or SkippedRows()
     match reason:
         case HeldReason.FAILING:
@@ -76,6 +80,8 @@ def held(
                 *open_run_lines(job, others),
                 *notice_lines(notices),
                 *([] if money is None else passed_limits(job, reason, money)),
+                *duplicate_lines(job),
+                *canary_lines(job),
                 *quote_lines(job.quote),
                 *approval_lines(job, "answered again anyway", is_older=is_older(context, job)),
             ]
@@ -85,6 +91,7 @@ def held(
             text = [
                 approval_reason(context, job, reason, money),
                 *passed_limits(job, reason, money),
+                *([] if money.is_sent else [*duplicate_lines(job), *canary_lines(job)]),
                 *skipped_lines(context, job, skipped),
                 *recipe_of_retry(recipes),
                 *open_run_lines(job, others),

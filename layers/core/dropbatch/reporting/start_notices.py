@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dropbatch.batch_api.deprecations import notices_about
+from dropbatch.batch_api.model_notices import model_notices
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import without_controls
 from dropbatch.domain.jobs import Job
@@ -12,6 +12,7 @@ from dropbatch.domain.recipe_summary import Understood
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.states import APPROVABLE, JobState
 from dropbatch.ports import Notification
+from dropbatch.reporting.canary_rows import canary_lines
 from dropbatch.reporting.duplicate_rows import duplicate_lines
 from dropbatch.reporting.event_members import UsedRecipe, is_older, listed_notices, results_prefix
 from dropbatch.reporting.mirror_lines import mirror_to_come
@@ -25,11 +26,9 @@ from dropbatch.reporting.notifications import (
 from dropbatch.reporting.phrases import (
     MAX_PROBLEMS,
     batches_counted,
-    counted,
     end_to_come,
     marker_command,
     notice_lines,
-    percent,
     waits,
 )
 from dropbatch.reporting.quote_lines import quote_lines, quoted
@@ -52,7 +51,7 @@ def accepted(
     """Return the notification that a job runs. `newer` is the job of a newer version that replaces it already."""
     asked = sum(batch.requests for batch in batches)
     skipped = skipped or SkippedRows()
-    notices = notices_about((batch.model for batch in batches), context.now())
+    notices = model_notices((batch.model for batch in batches), context.openai_host, context.now())
     if newer is None:
         what = (
             f"{rows_taken(job)}, of which {asked:,} {'goes' if asked == 1 else 'go'} to OpenAI in "
@@ -69,7 +68,7 @@ def accepted(
     text = [
         f"{job.drop.name} was accepted: {what}",
         *duplicate_lines(job),
-        *([] if newer else _canary(job)),
+        *([] if newer else canary_lines(job)),
         *skipped_lines(context, job, skipped),
         *recipe_of_retry(recipes),
         *open_run_lines(job, others),
@@ -87,15 +86,6 @@ def accepted(
     if others.shown:
         detail["open_runs"] = [run.to_json() for run in others.shown]
     return notification_of(context, job, "accepted", "running", f"accepted, {rows_in_short(job)}", text, detail)
-
-
-def _canary(job: Job) -> list[str]:
-    """Say which rows are sent first, and when the others follow."""
-    if job.canary is None:
-        return []
-    rows, share = counted(job.canary.rows, "row"), percent(job.canary.min_ok)
-    are = "is" if job.canary.rows == 1 else "are"
-    return [f"{rows} {are} sent first. The others follow if {share} of these have a good answer, at the price quoted."]
 
 
 def duplicate(context: Context, job: Job, open_job: Job) -> Notification:
