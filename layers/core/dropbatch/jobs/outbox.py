@@ -56,11 +56,11 @@ MAX_RETRY_SECONDS = 2 * 86_400
 MAX_UNREAD = 8
 """After how many failures, four hours in all, the short form of a notice is published, if S3 does not give it."""
 
-MAX_TRIES = 12
-"""After how many failures in a row, a day and a half in all, an entry for the bus or the pages is given up.
+MAX_TRIES = 11
+"""After how many failures in a row, 17 hours in all, an entry for the bus or the pages is given up.
 
-An ended job stays open until its outbox is empty, and an account may forbid events for ever. EventBridge itself tries
-to deliver an event for a day. Entries for the topics are kept: people wait for them.
+An ended job stays open until its outbox is empty, and an account may forbid events for ever. Entries for the topics are
+kept: people wait for them.
 """
 
 SAME_ALERT_SECONDS = 86_400

@@ -32,11 +32,12 @@ h1 { font-size: 1.6rem; margin: 0; overflow-wrap: anywhere; }
 .soft { color: var(--soft); } .bad { color: var(--bad); }
 table.wide { border-collapse: collapse; width: 100%; margin-top: 1.5rem; }
 td, th { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
-td.n, th.n { text-align: right; white-space: nowrap; } td.text { overflow-wrap: anywhere; }
+td.n, th.n { text-align: right; } td.n, td.when { white-space: nowrap; } td.text { overflow-wrap: anywhere; }
 @media (max-width: 40rem) {
   table.wide, .wide tbody, .wide tr, .wide td { display: block; } .wide thead { display: none; }
   .wide tr { border-bottom: 1px solid var(--line); padding: .5rem 0; }
-  .wide td { border: 0; padding: .1rem 0; } .wide td.n { text-align: left; white-space: normal; }
+  .wide td { border: 0; padding: .1rem 0; } .wide td:empty { display: none; }
+  .wide td.n { text-align: left; white-space: normal; }
   .wide td[data-label]::before { content: attr(data-label) ": "; color: var(--soft); }
 }
 """
@@ -55,18 +56,19 @@ base-uri 'none'; form-action 'none'">
 {% if jobs %}
 <table class="wide">
 <thead><tr><th>file</th><th>state</th><th class="n">rows</th><th class="n">paid</th><th class="n">saved</th>\
-<th>dropped</th><th>files of the run</th></tr></thead>
+<th>dropped</th><th>files</th></tr></thead>
 <tbody>
 {% for job in jobs %}
-<tr><td class="text" data-label="file">{{ job.name }}{% if job.run > 1 %}, run {{ job.run }}{% endif %}
-{% if job.folder %}<br>{% if job.folder_link %}<a class="soft" href="{{ job.folder_link }}">{{ job.folder }}/</a>
-{%- else %}<span class="soft">{{ job.folder }}/</span>{% endif %}{% endif %}</td>
+<tr><td class="text" data-label="file"><bdi>{{ job.name }}</bdi>{% if job.run > 1 %}, run {{ job.run }}{% endif %}
+{% if job.folder %}<br>{% if job.folder_link %}
+<a class="soft" href="{{ job.folder_link }}"><bdi>{{ job.folder }}/</bdi></a>
+{%- else %}<span class="soft"><bdi>{{ job.folder }}/</bdi></span>{% endif %}{% endif %}</td>
 <td data-label="state"{% if job.is_bad %} class="bad"{% endif %}>{{ job.state }}</td>
 <td class="n" data-label="rows">{{ job.rows }}</td>
 <td class="n" data-label="paid">{{ job.paid }}</td>
 <td class="n" data-label="saved">{{ job.saved }}</td>
-<td data-label="dropped"><time datetime="{{ job.dropped_iso }}">{{ job.dropped }}</time></td>
-<td data-label="files of the run">{% for name, link in job.links %}
+<td class="when" data-label="dropped"><time datetime="{{ job.dropped_iso }}">{{ job.dropped }}</time></td>
+<td class="when" data-label="files">{% for name, link in job.links %}
 <a href="{{ link }}">{{ name }}</a>
 {% endfor %}</td></tr>
 {% endfor %}
@@ -134,7 +136,7 @@ def _row(context: Context, folder: str, job: ListedJob) -> dict[str, Any]:
         "folder": "" if folder else without_controls(own),
         "folder_link": _link(page_key(own)) if has_page else "",
         "state": _state(job),
-        "is_bad": job.state in _BAD,
+        "is_bad": job.state in _BAD and job.status != "duplicate",
         "rows": _rows(job),
         "paid": "" if job.paid_usd is None else money(job.paid_usd),
         "saved": money(job.saved_usd) if job.saved_usd is not None and job.saved_usd > 0 else "",
