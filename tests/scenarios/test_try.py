@@ -316,7 +316,18 @@ def test_a_change_of_try_alone_changes_no_retry(fake: FakeContext) -> None:
     assert len(result_json(fake, "summary.json", jobs(fake)[-1])["recipes"]) == 1
 
 
-# What can die
+# Several processes, and what can die
+
+
+def test_while_another_process_asks_the_message_waits(fake: FakeContext) -> None:
+    item = TriedRecipe("the-inbox", "in/recipe.yaml", lease="other", lease_until=int(fake.clock()) + 45)
+    fake.context.repository.add(item)
+    drop(fake, "in/recipe.yaml", RECIPE.encode())
+    run(fake, ticks=2, step=15)
+    assert (asked(fake), fake.topics.people) == ([], [])
+    run(fake, ticks=6, step=15)
+    assert len(asked(fake)) == 3
+    assert last_message(fake, "recipe").detail["tried"]["tried"] == 3
 
 
 def test_a_process_that_is_killed_at_any_call_asks_and_pays_each_row_once(tmp_path: Path) -> None:
