@@ -144,11 +144,13 @@ def read_run(stack: "Stack", key: str, prefix: str) -> Run:
 
 
 def jobs(stack: "Stack", prefix: str) -> Sequence[JobEntry]:
-    """Return the newest jobs, by `index.json`, or by the list of objects if the stack has none yet."""
-    index = _json(stack, INDEX)
-    if index is not None:
-        found = [entry_of(members) for members in index.get("jobs", ())]
-        return [entry for entry in found if entry.key.startswith(prefix)]
+    """Return the newest jobs, by the folder's `index.json` or the root's, or by the list of objects if there is none."""
+    folder = prefix[: prefix.rfind("/") + 1]
+    for name in dict.fromkeys([folder + INDEX, INDEX]):
+        index = _json(stack, name)
+        if index is not None:
+            found = [entry_of(members) for members in index.get("jobs", ())]
+            return [entry for entry in found if entry.key.startswith(prefix)]
     found_runs = sorted(_runs_below(stack, prefix), key=lambda place: place[1].rpartition("/")[2], reverse=True)
     return [_entry(read_run(stack, key, f"{folder}/")) for key, folder in found_runs[:MAX_JOBS]]
 
