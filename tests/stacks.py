@@ -1,4 +1,4 @@
-"""A client's stack over the fakes: uploads send their events, and whoever waits makes the fakes' time pass."""
+"""A client's stack over the fakes: uploads send their events, and a caller that waits makes the fakes' time pass."""
 
 from collections.abc import Mapping
 from pathlib import Path

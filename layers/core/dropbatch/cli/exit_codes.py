@@ -7,7 +7,7 @@ from dropbatch.domain.outcomes import JobStatus
 
 
 class ExitCode(IntEnum):
-    """What the end of the command means for a script."""
+    """The exit codes, by the end of the command that each stands for."""
 
     DONE = 0
     FAILED_ROWS = 1
@@ -31,7 +31,7 @@ MEANINGS = {
     ExitCode.FAULT: "a fault of the command itself",
     ExitCode.INTERRUPTED: "interrupted",
 }
-"""What `dropbatch --help` and docs/command.md say about each code."""
+"""The meaning of each code, as `dropbatch --help` and docs/command.md say it."""
 
 
 def code_of(run: Run) -> ExitCode:

@@ -30,7 +30,7 @@ class Commands(TyperGroup):
         except (TyperException, typer.Exit, typer.Abort):
             raise
         except (KeyboardInterrupt, EOFError):
-            note("Interrupted. What was sent to the stack continues.")
+            note("Interrupted. Runs that have begun continue.")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except BrokenPipeError:
             # The reader of the pipe has what it wants. Python must not fail once more when it flushes at the end.

@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def approve(key: KeyOrFolder, stack: StackName = None, region: Region = None, as_json: AsJson = False) -> None:
-    """Let a run go on that waits for an approval."""
+    """Continue a run that waits for an approval."""
     _report(find_stack(stack, region).approve(key), as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""What the command prints: results to standard output, all else to standard error; colours only in a terminal."""
+"""Output of the command: results to standard output, all else to standard error; colours only in a terminal."""
 
 import json
 import sys

@@ -66,7 +66,7 @@ def run_lines(run: Run) -> list[str]:
     lines += [f"- {reason['rows']:,} {reason['outcome']} ({reason['code']}): {reason.get('remedy', '')}"
               for reason in run.members.get("reasons", ()) if "rows" in reason]  # fmt: skip
     if run.is_held:
-        lines.append(f"To let it go on: dropbatch approve {run.key}. To end it: dropbatch cancel {run.key}")
+        lines.append(f"To continue it: dropbatch approve {run.key}. To end it: dropbatch cancel {run.key}")
     return lines
 
 

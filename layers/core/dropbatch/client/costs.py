@@ -1,4 +1,4 @@
-"""What months have cost, as the table has it: the sums of each month, and those by folder, model and recipe."""
+"""The cost of months, as the table has it: the sums of each month, and those by folder, model and recipe."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from dropbatch.reporting.phrases import dollars
 from dropbatch.storage.repository import Repository
 
 KINDS = ("folder", "model", "recipe")
-"""By what the sums of a month are divided."""
+"""The kinds of parts into which a month can be divided."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ DEAD_LETTERS = "DeadLettersUrl"
 
 
 class Level(StrEnum):
-    """How serious a finding is."""
+    """The seriousness of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -42,7 +42,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check has found, in a sentence, and what to do about it."""
+    """The finding of one check, in a sentence, and what to do about it."""
 
     check: str
     level: Level

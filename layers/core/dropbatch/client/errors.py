@@ -15,7 +15,7 @@ class DropbatchClientError(DropbatchError):
 
 
 class WrongUseError(DropbatchClientError):
-    """What was asked for makes no sense: there is no such file, key, run or stack."""
+    """The caller named something that does not exist, or that does not fit: a file, a key, a run, a stack."""
 
 
 class NotReachableError(DropbatchClientError):

@@ -73,12 +73,12 @@ class Run:
 
     @property
     def failed_rows(self) -> int:
-        """How many rows have no good answer."""
+        """The number of rows without a good answer."""
         return sum(self.rows.get(str(outcome), 0) for outcome in Outcome if outcome not in COMPLETE)
 
     @property
     def paid(self) -> float | None:
-        """What it cost, in US dollars; None if that is not known (yet)."""
+        """Its cost in US dollars; None if that is not known (yet)."""
         found: float | None = (self.members.get("cost") or {}).get("paid")
         return found
 
