@@ -60,7 +60,8 @@ table.wide { width: 100%; }
 table.bars { width: 100%; table-layout: fixed; } .bars td, .bars th { border: 0; padding: .2rem .75rem .2rem 0; }
 .bars th { font-weight: 400; width: 38%; overflow-wrap: anywhere; }
 .bars td { vertical-align: middle; }
-.bars td.n { width: 4.5rem; padding-right: .5rem; } .bars td.share { width: 4rem; color: var(--soft); padding-right: 0; }
+.bars td.n { width: 4.5rem; padding-right: .5rem; }
+.bars td.share { width: 4rem; color: var(--soft); padding-right: 0; }
 .timeline td.what { width: 34%; color: var(--soft); padding: .2rem 0; } .timeline th { width: 24%; }
 .timeline td.n { width: 6.5rem; }
 .cross table { min-width: 0; } .cross th { font-weight: 400; }

@@ -59,7 +59,7 @@ NO_COLUMNS = ColumnNames((), ())
 
 @dataclass(frozen=True, slots=True)
 class ReportFacts:
-    """What the report of a job shows beside how it ended: rows, the names of columns, its recipe, its batches."""
+    """The facts of a job that its report shows beside how it ended: rows, names of columns, recipe, rounds of batches."""
 
     rows: ReportRows = field(default_factory=ReportRows)
     columns: ColumnNames = NO_COLUMNS
@@ -79,7 +79,7 @@ class Slice(NamedTuple):
     """The part of an outcome in the bar of all rows, in percent."""
 
     outcome: str
-    count: int
+    rows: int
     kind: str
     left: float
     width: float
@@ -115,7 +115,7 @@ class Estimate(NamedTuple):
 
 
 class CrossCell(NamedTuple):
-    count: str
+    rows: str
     share: str
     is_most: bool
 
@@ -299,7 +299,8 @@ def agreements(tally: "Tally") -> list[Agreement]:
 def _agreement(column: str, found: Mapping[str, Any]) -> Agreement:
     agreed, compared = found["agreed"], found["compared"]
     verdict = f"{share(agreed, compared)} of {counted(compared, 'compared row')} have the expected answer."
-    pairs = [Pair(*pair.split("\0", 1), rows) for pair, rows in found["pairs"].items()]
+    split = ((pair.partition("\0"), rows) for pair, rows in found["pairs"].items())
+    pairs = [Pair(expected, answered, rows) for (expected, _, answered), rows in split]
     pairs.sort(key=lambda pair: (-pair.rows, pair.expected, pair.answered))
     listed = [
         (each["row"], each["expected"], each["answered"]) if isinstance(each, Mapping) else tuple(each)

@@ -5,14 +5,14 @@ REPORT = """{% extends "base" %}
 <table class="bars">{% for bar in bars %}
   <tr><th scope="row">{{ bar.label }}</th>
     <td><svg width="100%" height="10" aria-hidden="true"><rect width="{{ bar.size }}%" height="10"/></svg></td>
-    <td class="n">{{ "{:,}".format(bar.count) }}</td><td class="n share">{{ bar.share }}</td></tr>{% endfor %}
+    <td class="n">{{ "{:,}".format(bar.times) }}</td><td class="n share">{{ bar.share }}</td></tr>{% endfor %}
 </table>
 {% endmacro %}
 {% macro upright(bars) %}
 <svg width="100%" height="136" role="img" aria-label="{% for bar in bars %}{{ bar.words }}; {% endfor %}">
   {% for bar in bars %}{% if bar.height %}
   <rect x="{{ bar.left }}%" y="{{ 112 - bar.height }}" width="{{ bar.width }}%" height="{{ bar.height }}"/>
-  <text x="{{ bar.left + bar.width / 2 }}%" y="{{ 107 - bar.height }}" text-anchor="middle">{{ bar.count }}</text>
+  <text x="{{ bar.left + bar.width / 2 }}%" y="{{ 107 - bar.height }}" text-anchor="middle">{{ bar.times }}</text>
   {% endif %}
   <text class="soft" x="{{ bar.left + bar.width / 2 }}%" y="130" text-anchor="middle">{{ bar.label }}</text>
   {% endfor %}
@@ -42,12 +42,12 @@ REPORT = """{% extends "base" %}
   <div><dt>{{ figure.name }}</dt><dd>{{ figure.value }}<small>{{ figure.about }}</small></dd></div>{% endfor %}
 </dl>
 <svg width="100%" height="12" role="img" aria-label="Rows by outcome: {% for slice in slices %}
-{{- slice.outcome }} {{ '{:,}'.format(slice.count) }}; {% endfor %}">
+{{- slice.outcome }} {{ '{:,}'.format(slice.rows) }}; {% endfor %}">
   <rect class="track" width="100%" height="12"/>{% for slice in slices %}
   <rect class="{{ slice.kind }}" x="{{ slice.left }}%" width="{{ slice.width }}%" height="12">
-    <title>{{ slice.outcome }}: {{ "{:,}".format(slice.count) }}</title></rect>{% endfor %}
+    <title>{{ slice.outcome }}: {{ "{:,}".format(slice.rows) }}</title></rect>{% endfor %}
 </svg>
-<p class="legend">{% for slice in slices %}<span>{{ "{:,}".format(slice.count) }}
+<p class="legend">{% for slice in slices %}<span>{{ "{:,}".format(slice.rows) }}
   <span class="{{ slice.kind }}">{{ slice.outcome }}</span></span> {% endfor %}</p>
 {% for line in duplicates %}
 <p class="soft">{{ line }}</p>{% endfor %}
@@ -87,7 +87,7 @@ REPORT = """{% extends "base" %}
     {% for value in cross.values %}<th scope="col">{{ value }}</th>{% endfor %}</tr></thead>
   <tbody>{% for line in cross.lines %}
   <tr><th scope="row">{{ line.value }}</th>{% for cell in line.cells %}
-    <td{% if cell.is_most %} class="most"{% endif %}>{{ cell.count }}{% if cell.share %}
+    <td{% if cell.is_most %} class="most"{% endif %}>{{ cell.rows }}{% if cell.share %}
       {{- " " }}<small>{{ cell.share }}</small>{% endif %}</td>{% endfor %}</tr>{% endfor %}</tbody>
 </table>
 </div>{% endfor %}{% endif %}
@@ -205,7 +205,7 @@ REPORT = """{% extends "base" %}
 <section>
 <h2>Quote and reality</h2>
 <table class="wide">
-  <thead><tr class="head"><th scope="col"></th><th class="n" scope="col">quoted, likely</th>
+  <thead><tr class="head"><th scope="col">what</th><th class="n" scope="col">quoted, likely</th>
     <th class="n" scope="col">lowest to highest</th><th class="n" scope="col">in fact</th></tr></thead>
   <tbody>{% for each in estimates %}
   <tr><td>{{ each.what }}</td><td class="n" data-label="quoted, likely">{{ each.likely }}</td>
