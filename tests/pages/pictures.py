@@ -1,4 +1,4 @@
-"""Pictures of the report for `docs/pictures`: `make pictures` takes them of a page that the use cases make over fakes."""
+"""Pictures of the report for `docs/pictures`, which `make pictures` takes: the use cases make the page over fakes."""
 
 import tempfile
 from pathlib import Path

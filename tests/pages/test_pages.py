@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,15 +16,20 @@ from tests.pages.made_pages import ARABIC, PAGES
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Run one browser for all tests. Without one they are left out, but never by continuous integration."""
+def install_or_leave_out() -> None:
+    """Install the browser. Without one these tests are left out, but never by continuous integration."""
     try:
         install()
     except NoBrowserError as error:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"the page tests are left out: {error}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Run one browser for all tests."""
+    install_or_leave_out()
     with chromium() as found:
         yield found
 
@@ -163,3 +169,16 @@ def test_arabic_runs_from_right_to_left(browser: Browser, pages: Mapping[str, Pa
             }"""
         )
         assert edges[1] <= 24, "its text begins at the right edge, behind the space between two columns"
+
+
+@pytest.mark.parametrize(("in_ci", "outcome"), [(True, NoBrowserError), (False, pytest.skip.Exception)])
+def test_only_a_developer_may_leave_the_page_tests_out(
+    monkeypatch: pytest.MonkeyPatch, in_ci: bool, outcome: type[BaseException]
+) -> None:
+    def missing() -> None:
+        raise NoBrowserError("there is no Chromium")
+
+    monkeypatch.setattr(sys.modules[__name__], "install", missing)
+    monkeypatch.setenv("CI", "true") if in_ci else monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(outcome, match="there is no Chromium"):
+        install_or_leave_out()

@@ -13,7 +13,7 @@ from dropbatch.batch_api.limits import Limits
 from dropbatch.delivery import render_shard
 from dropbatch.delivery.report_rows import EACH_BLOCK, FLUSH_ROWS, MAX_ROWS, WHOLE_BLOCKS
 from tests.driving import drop, only_job, result, run
-from tests.fakes import WORK, FakeContext
+from tests.fakes import FakeContext
 from tests.fakes.answers import response_line
 
 RECIPE = b"""\

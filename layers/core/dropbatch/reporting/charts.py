@@ -181,7 +181,7 @@ def _core(bins: Sequence[tuple[float, int]], numbers: "Numbers") -> tuple[float,
 
 def _step(low: float, high: float, width: float, *, exact: bool) -> float:
     """Return the width of the bars: round, and a multiple of the width of the bins."""
-    unit: float = width or (1.0 if exact else 10.0 ** math.floor(math.log10(max(high - low, 1e-9)) - 2))
+    unit: float = width or (1.0 if exact else float(10.0 ** math.floor(math.log10(max(high - low, 1e-9)) - 2)))
     power = 0
     while True:
         for scale in _SCALES:

@@ -59,7 +59,7 @@ NO_COLUMNS = ColumnNames((), ())
 
 @dataclass(frozen=True, slots=True)
 class ReportFacts:
-    """The facts of a job that its report shows beside how it ended: rows, names of columns, recipe, rounds of batches."""
+    """The facts that a report shows beside the end of its job: rows, names of columns, recipe, rounds of batches."""
 
     rows: ReportRows = field(default_factory=ReportRows)
     columns: ColumnNames = NO_COLUMNS
