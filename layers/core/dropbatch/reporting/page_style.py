@@ -10,6 +10,8 @@ The colours have a contrast of at least 4.5 to 1 with the page, light or dark.
 from base64 import b64encode
 from hashlib import sha256
 
+from markupsafe import Markup
+
 STYLE = """
 :root { color-scheme: light dark; --page: #fff; --text: #1c2127; --soft: #59636e; --line: #dde2e7;
   --accent: #0b5cad; --tint: #eaf2fb; --warning: #a8340c; }
@@ -145,3 +147,6 @@ POLICY = (
     "base-uri 'none'; form-action 'none'"
 )
 """The Content-Security-Policy of all pages."""
+
+GLOBALS = {"policy": POLICY, "style": Markup(STYLE), "script": Markup(SCRIPT)}  # noqa: S704  # constants
+"""What the frame of every page needs. Style and script are written as they are: the policy has their hashes."""

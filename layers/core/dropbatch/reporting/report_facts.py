@@ -30,6 +30,9 @@ MAX_RECIPE_FILES = 5
 MAX_WORD = 24
 """The length of the longest word that is never broken in a table."""
 
+MAX_CONFUSED = 12
+"""How many different answers a confusion table has."""
+
 MAX_PAIRS = 20
 """How many pairs of an expected and another answer are listed."""
 
@@ -141,10 +144,14 @@ class Pair(NamedTuple):
 
 
 class Agreement(NamedTuple):
-    """The agreement of a column with the answers that were known before."""
+    """The agreement of a column with the answers that were known before.
+
+    `confusion` has the expected answers in its lines; with too many different ones, `pairs` lists the commonest.
+    """
 
     column: str
     verdict: str
+    confusion: Cross | None
     pairs: Sequence[Pair]
     disagreements: Sequence[tuple[int, str, str]]
 
@@ -302,8 +309,27 @@ def _agreement(column: str, found: Mapping[str, Any]) -> Agreement:
     split = ((pair.partition("\0"), rows) for pair, rows in found["pairs"].items())
     pairs = [Pair(expected, answered, rows) for (expected, _, answered), rows in split]
     pairs.sort(key=lambda pair: (-pair.rows, pair.expected, pair.answered))
+    confusion = _confusion(pairs)
     listed = [
         (each["row"], each["expected"], each["answered"]) if isinstance(each, Mapping) else tuple(each)
         for each in found.get("disagreements", ())
     ]
-    return Agreement(column, verdict, pairs[:MAX_PAIRS], listed)
+    return Agreement(column, verdict, confusion, pairs[:MAX_PAIRS] if confusion is None else (), listed)
+
+
+def _confusion(pairs: Sequence[Pair]) -> Cross | None:
+    """Return the confusion table of pairs, whose marked cells are those that agree; None if it would be too large."""
+    expected = list(dict.fromkeys(pair.expected for pair in pairs))
+    values = [*expected, *dict.fromkeys(pair.answered for pair in pairs if pair.answered not in expected)]
+    if not 1 < len(values) <= MAX_CONFUSED:
+        return None
+    rows = {(pair.expected, pair.answered): pair.rows for pair in pairs}
+    lines = []
+    for each in expected:
+        total = sum(rows.get((each, value), 0) for value in values)
+        counts = [(value, rows.get((each, value), 0)) for value in values]
+        cells = [
+            CrossCell(f"{count:,}", f"{100 * count / total:.0f} %", is_most=value == each) for value, count in counts
+        ]
+        lines.append(CrossLine(each or "(empty)", cells))
+    return Cross("expected", "answered", values, lines)

@@ -8,7 +8,6 @@ from functools import cache, partial
 from typing import NamedTuple
 
 from jinja2 import DictLoader, Environment
-from markupsafe import Markup
 
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import Outcome
@@ -18,7 +17,7 @@ from dropbatch.reporting.charts import answer_charts, more_columns
 from dropbatch.reporting.costs import cost_remarks, model_lines, page_sums
 from dropbatch.reporting.duplicate_rows import saved_lines
 from dropbatch.reporting.event_members import Ended, results_prefix
-from dropbatch.reporting.page_style import POLICY, SCRIPT, STYLE
+from dropbatch.reporting.page_style import GLOBALS
 from dropbatch.reporting.page_templates import TEMPLATES
 from dropbatch.reporting.phrases import (
     console_link,
@@ -181,6 +180,5 @@ def _rendered(context: Context, template: str, job: Job, **values: object) -> by
 @cache
 def _templates() -> Environment:
     environment = Environment(loader=DictLoader(TEMPLATES), autoescape=True, trim_blocks=True)
-    # Markup: their own texts, whose hashes the policy has.
-    environment.globals |= {"policy": POLICY, "style": Markup(STYLE), "script": Markup(SCRIPT)}  # noqa: S704
+    environment.globals |= GLOBALS
     return environment

@@ -18,6 +18,17 @@ REPORT = """{% extends "base" %}
   {% endfor %}
 </svg>
 {% endmacro %}
+{% macro cross_table(cross, caption) %}
+<table>
+  <caption>{{ caption }}</caption>
+  <thead><tr><th scope="col">{{ cross.dropped }}</th>
+    {% for value in cross.values %}<th scope="col">{{ value or "(empty)" }}</th>{% endfor %}</tr></thead>
+  <tbody>{% for line in cross.lines %}
+  <tr><th scope="row">{{ line.value }}</th>{% for cell in line.cells %}
+    <td{% if cell.is_most %} class="most"{% endif %}>{{ cell.rows }}{% if cell.share %}
+      {{- " " }}<small>{{ cell.share }}</small>{% endif %}</td>{% endfor %}</tr>{% endfor %}</tbody>
+</table>
+{% endmacro %}
 {% macro row_table(rows) %}
   <thead><tr class="head"><th class="n" scope="col">row</th>
     {% for column in first.dropped %}<th scope="col">{{ column }}</th>{% endfor %}
@@ -81,21 +92,17 @@ REPORT = """{% extends "base" %}
 {% for cross in crosses %}
 <div class="scroll cross" data-choice="{{ loop.index0 }}" tabindex="0" role="group"
   aria-label="{{ cross.answer }} by {{ cross.dropped }}"{% if not loop.first %} hidden{% endif %}>
-<table>
-  <caption>{{ cross.answer }} by {{ cross.dropped }}: rows, and their share of the line</caption>
-  <thead><tr><th scope="col">{{ cross.dropped }}</th>
-    {% for value in cross.values %}<th scope="col">{{ value }}</th>{% endfor %}</tr></thead>
-  <tbody>{% for line in cross.lines %}
-  <tr><th scope="row">{{ line.value }}</th>{% for cell in line.cells %}
-    <td{% if cell.is_most %} class="most"{% endif %}>{{ cell.rows }}{% if cell.share %}
-      {{- " " }}<small>{{ cell.share }}</small>{% endif %}</td>{% endfor %}</tr>{% endfor %}</tbody>
-</table>
+{{ cross_table(cross, cross.answer ~ " by " ~ cross.dropped ~ ": rows, and their share of the line") }}
 </div>{% endfor %}{% endif %}
 {% if agreement %}
 <h2>Agreement with known answers</h2>
 {% for each in agreement %}
 <h3>{{ each.column }}</h3>
 <p>{{ each.verdict }}</p>
+{% if each.confusion %}
+<div class="scroll cross" tabindex="0" role="group" aria-label="{{ each.column }}, expected and answered">
+{{ cross_table(each.confusion, "expected answers in the lines, given answers in the columns") }}
+</div>{% endif %}
 {% if each.pairs %}
 <table>
   <thead><tr class="head"><th scope="col">expected</th><th scope="col">answered</th>
