@@ -273,7 +273,7 @@ def of_a_million_rows(folder: Path) -> bytes:
         for number in range(1, 13)
     ]
     names = ColumnNames([f"field {place}" for place in range(8)], list(tally.categories))
-    recipe = [("recipe.yaml", b"prompt: <&>\n" * 20_000)] * 9
+    recipe = [("recipe.yaml", b'"' * 200_000)] * 9
     facts = ReportFacts(ReportRows(shown, shown[:80]), names, recipe, rounds)
     return page(FakeContext(folder).context, end, facts)
 

@@ -67,12 +67,12 @@ def test_the_bar_of_all_rows_is_whole() -> None:
 def test_the_first_rows_have_the_columns_that_they_share() -> None:
     rows = [[1, {"b": "x", "a": "y"}, ["good"], "ok", None], [2, {"c": "z"}, [], "error", "bad"]]
     facts = ReportFacts(ReportRows(rows), ColumnNames(["a", "b"], ["mood", "why"]))
-    first = report_facts.first_rows(facts, 10, 200)
+    first = report_facts.first_rows(facts, 10)
     assert (first.dropped, first.answered) == (["a", "b", "c"], ["mood", "why"])
     assert first.rows[1].answers == ["", ""]
     assert [row.number for row in first.good] == [1]
     assert first.title == "The first 2 of 10 rows, with their answers"
-    assert report_facts.first_rows(facts, 2, 200).title == "2 rows, with their answers"
+    assert report_facts.first_rows(facts, 2).title == "2 rows, with their answers"
 
 
 def test_agreement_is_a_confusion_table_with_its_first_differences() -> None:
@@ -129,3 +129,10 @@ def test_a_long_recipe_is_cut() -> None:
     found = report_facts.recipe_texts(ReportFacts(recipe=files))
     assert len(found) == report_facts.MAX_RECIPE_FILES
     assert found[0][1].endswith("\n…")
+
+
+def test_a_report_that_is_too_large_loses_rows_then_recipe_and_examples() -> None:
+    row: list[Any] = [1, {}, [], "ok", None]
+    facts = ReportFacts(ReportRows([row] * 200, [row]), recipe=[("recipe.yaml", b"")])
+    reduced = [(len(each.rows.first), len(each.recipe), len(each.rows.examples)) for each in facts.reduced()]
+    assert reduced == [(200, 1, 1), (100, 1, 1), (50, 1, 1), (25, 1, 1), (5, 0, 1), (0, 0, 0)]

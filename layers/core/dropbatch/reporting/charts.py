@@ -185,7 +185,7 @@ def _step(low: float, high: float, width: float, *, exact: bool) -> float:
     power = 0
     while True:
         for scale in _SCALES:
-            step = unit * scale * 10**power
+            step = unit * scale * float(10**power)
             if math.floor(high / step + 1e-9) - math.floor(low / step + 1e-9) < MAX_HISTOGRAM_BARS:
                 return step
         power += 1

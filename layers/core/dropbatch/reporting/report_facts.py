@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from dropbatch.domain.outcomes import COMPLETE, Outcome
 from dropbatch.domain.quotes import Dollars, Tokens
@@ -23,7 +23,7 @@ MAX_SHOWN_COLUMNS = 6
 """How many columns of the drop, and how many of the answers, the tables of rows have."""
 
 MAX_RECIPE_BYTES = 65_536
-"""How much of each file of a recipe is shown."""
+"""How much is shown of a recipe with its files."""
 
 MAX_RECIPE_FILES = 5
 
@@ -68,6 +68,14 @@ class ReportFacts:
     columns: ColumnNames = NO_COLUMNS
     recipe: Sequence[tuple[str, bytes]] = ()
     rounds: Sequence[Round] = ()
+
+    def reduced(self) -> Iterator[Self]:
+        """Yield these facts, and then with fewer and fewer that a reader may find elsewhere."""
+        rows = self.rows
+        for part in (1, 2, 4, 8):
+            yield replace(self, rows=replace(rows, first=rows.first[: len(rows.first) // part]))
+        yield replace(self, rows=replace(rows, first=rows.first[:MAX_GOOD_ROWS]), recipe=())
+        yield replace(self, rows=ReportRows(), recipe=())
 
 
 class Figure(NamedTuple):
@@ -196,9 +204,9 @@ def sorted_outcomes(tally: "Tally") -> list[tuple[Outcome, int]]:
     return sorted(found, key=lambda item: (item[0] is not Outcome.OK, item[0] not in COMPLETE, item[0]))
 
 
-def first_rows(facts: ReportFacts, rows: int, maximum: int) -> FirstRows:
-    """Return the first rows of a job of `rows` rows, `maximum` at most."""
-    kept = facts.rows.first[:maximum]
+def first_rows(facts: ReportFacts, rows: int) -> FirstRows:
+    """Return the first rows of a job of `rows` rows."""
+    kept = facts.rows.first
     names = Counter(name for row in kept for name in row[1])
     order = [name for name in facts.columns.dropped if name in names]
     dropped = [*order, *(name for name in names if name not in order)][:MAX_SHOWN_COLUMNS]
@@ -230,11 +238,12 @@ def is_long(text: str) -> bool:
 
 
 def recipe_texts(facts: ReportFacts) -> list[tuple[str, str]]:
-    """Return the files of the recipe, with the beginning of each text."""
-    found = []
+    """Return the files of the recipe, as much of their texts as is shown."""
+    found, room = [], MAX_RECIPE_BYTES
     for name, data in facts.recipe[:MAX_RECIPE_FILES]:
-        text = data[:MAX_RECIPE_BYTES].decode("utf-8-sig", "replace")
-        found.append((name, text + ("\n…" if len(data) > MAX_RECIPE_BYTES else "")))
+        text = data[:room].decode("utf-8-sig", "replace")
+        found.append((name, text + ("\n…" if len(data) > room else "")))
+        room = max(0, room - len(data))
     return found
 
 
