@@ -9,7 +9,7 @@ export SAM_CLI_TELEMETRY := 0
 ISOLATED := env -u PYTHONDONTWRITEBYTECODE -u AWS_ENDPOINT_URL -u AWS_PROFILE -u OPENAI_BASE_URL -u OPENAI_API_KEY AWS_DEFAULT_REGION=us-east-1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo format architecture test test-fast test-slow-paths check check-python check-template bench peers costs quotes simulation scale soak up tick down deploy undeploy
+.PHONY: help setup demo format architecture pictures test test-fast test-slow-paths check check-python check-template bench peers costs quotes simulation scale soak up tick down deploy undeploy
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
@@ -27,6 +27,9 @@ format: setup ## Format the code, and fix what ruff can fix
 
 architecture: setup ## Write the generated parts of docs/architecture.md
 	@PYTHONPATH=layers/core $(BIN)/python -m local.architecture
+
+pictures: setup ## Take the pictures of the report for docs/pictures
+	@PYTHONPATH=layers/core:. $(ISOLATED) $(BIN)/python -m tests.pages.pictures
 
 # Two processes more than the two cores it is made for: those with the end-to-end tests mostly wait.
 test: check ## Run everything: the checks, and all tests, end to end too

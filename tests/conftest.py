@@ -46,6 +46,7 @@ SCOPES = {
     "a stack": tuple(f"{END_TO_END}test_{name}.py" for name in ("journeys", "lasting_faults", "odd_files")),
     "another stack": (END_TO_END,),
     "a busy account": ("tests/schedules/test_busy_account.py",),
+    "a browser": ("tests/pages/",),
 }
 """Tests that share an expensive setup, by what they share. One process runs those of a scope.
 

@@ -225,11 +225,30 @@ def hostile(folder: Path) -> bytes:
     return result(fake, "report.html")
 
 
+class TallyWithAgreement(Tally):
+    """A tally that has compared answers with known ones."""
+
+    agreement: Any = {  # noqa: RUF012  # as a member of the tally
+        "mood": {
+            "agreed": 900_000,
+            "compared": 987_654,
+            "pairs": {"good\0good": 500_000, "bad\0bad": 400_000, "good\0bad": 80_000, "bad\0<b>": 7_654},
+            "disagreements": [{"row": 7, "expected": "good", "answered": "<b>"}],
+        },
+        "topic": {
+            "agreed": 1,
+            "compared": 400,
+            "pairs": {f"topic {place}\0{'&' * 200}": 1 for place in range(400)},
+            "disagreements": [{"row": 7, "expected": "x" * 200, "answered": "&" * 200} for _ in range(10)],
+        },
+    }
+
+
 def of_a_million_rows(folder: Path) -> bytes:
     """Return the report of a job of a million rows, out of sums that are as large as sums can be."""
     dice = random.Random(12)
     rows, columns = 1_000_000, 300
-    tally = Tally()
+    tally = TallyWithAgreement()
     tally.outcomes.update({Outcome.OK: rows - 12_345, Outcome.ERROR: 12_000, Outcome.EXPIRED: 345})
     for number in range(60):
         tally.count(number + 1, Outcome.ERROR, f"code_{number}" + "x" * 80, "It failed, says the server. " * 12)
@@ -254,7 +273,7 @@ def of_a_million_rows(folder: Path) -> bytes:
         for number in range(1, 13)
     ]
     names = ColumnNames([f"field {place}" for place in range(8)], list(tally.categories))
-    recipe = [("recipe.yaml", b"prompt: <&>\n" * 20_000)] * 9
+    recipe = [("recipe.yaml", b'"' * 200_000)] * 9
     facts = ReportFacts(ReportRows(shown, shown[:80]), names, recipe, rounds)
     return page(FakeContext(folder).context, end, facts)
 

@@ -150,8 +150,8 @@ class Numbers:
             return cls()
         read = float if members["step"] is None else int
         bins = Counter({read(place): count for place, count in members["bins"].items()})
-        facts = (members[name] for name in ("count", "total", "least", "most", "step"))
-        return cls(*facts, bins)
+        count, total, least, most, step = (members[name] for name in ("count", "total", "least", "most", "step"))
+        return cls(count, total, least, most, step, bins)
 
 
 def width_of(step: int) -> float:

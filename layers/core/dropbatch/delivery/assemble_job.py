@@ -9,6 +9,7 @@ from typing import Any
 from dropbatch.answers.tally import Tally
 from dropbatch.delivery.mirror import Answers, is_mirrored, mirror
 from dropbatch.delivery.parquet_results import TableResults
+from dropbatch.delivery.report_rows import MAX_EXAMPLES
 from dropbatch.delivery.run_comparison import compare, few_values
 from dropbatch.domain.comparisons import Comparison
 from dropbatch.domain.drops import results_name
@@ -37,9 +38,6 @@ from dropbatch.storage.repository import Repository
 
 HANDOVER_SECONDS = 60
 """Time left at which joining hands over: enough for a copy of 1 GiB within S3 to end, and for the notifications."""
-
-MAX_EXAMPLES = 3
-"""How many rows of each reason the report shows."""
 
 MIN_COMPARE_SECONDS = 30
 """With less time left, the answers are not compared with those of the run before: the job ends now."""

@@ -32,8 +32,8 @@ MAX_CELL = 160
 MAX_ANSWER = 400
 """How many characters of a cell of the drop, and of one of an answer, are kept."""
 
-MAX_EXAMPLES = 2
-"""How many rows of each reason a shard keeps as examples."""
+MAX_EXAMPLES = 3
+"""How many rows of each reason a shard keeps as examples, and a job shows: the first ones."""
 
 MAX_REASONS = 40
 
@@ -43,8 +43,8 @@ FLUSH_ROWS, FLUSH_BYTES = 1_024, 1_048_576
 WHOLE_BLOCKS, EACH_BLOCK = 4, 8
 """How many blocks of `FLUSH_ROWS` rows of a shard are counted one after another, and which of the others are then.
 
-To read all rows once more takes a fifth of the time of collecting them. So the cross-tables of a large file are those of
-a part of its rows, spread over all of it; the report says of how many.
+To read all rows once more takes a fifth of the time of collecting them. So the cross-tables of a large file are those
+of a part of its rows, from all of its shards; the report says of how many.
 """
 
 MAX_READ_COLUMNS = 50

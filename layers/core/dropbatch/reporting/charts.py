@@ -35,7 +35,7 @@ class Bar(NamedTuple):
     """A bar. `size` is its length in percent of the longest, `share` the part of all rows in words."""
 
     label: str
-    count: int
+    times: int
     size: float
     share: str
 
@@ -47,7 +47,7 @@ class Upright(NamedTuple):
     width: float
     height: float
     label: str
-    count: str
+    times: str
     words: str
 
 
@@ -89,13 +89,13 @@ def _category_chart(name: str, counts: Counter[str], answered: int) -> Chart:
     return _bar_chart(name, f"{about}; {missing:,} without" if missing > 0 else about, counts, max(1, answered))
 
 
-def _bar_chart(name: str, about: str, counts: Mapping[str, int], total: int, *, least: str = "") -> Chart:
+def _bar_chart(name: str, about: str, counts: Mapping[str, int], total: int) -> Chart:
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     shown, rest = ranked[:MAX_BARS], ranked[MAX_BARS:]
     longest = max((count for _, count in shown), default=1)
     bars = [Bar(cut(value), count, round(100 * count / longest, 2), share(count, total)) for value, count in shown]
     more = f"{counted(len(rest), 'more value')}, {counted(sum(count for _, count in rest), 'time')}" if rest else ""
-    return Chart(cut(name), about + least, bars, more=more)
+    return Chart(cut(name), about, bars, more=more)
 
 
 def _column_charts(name: str, column: "Column") -> Iterator[Chart]:
@@ -113,10 +113,10 @@ def _column_charts(name: str, column: "Column") -> Iterator[Chart]:
         yield _text_chart(name, column, missing)
         missing = []
     if column.lists:
-        about = [counted(column.lists, "list"), *([f"{column.empty_lists:,} empty"] if column.empty_lists else [])]
-        least = "; each value occurs at least as often as shown" if column.items.missed else ""
-        about = ["; ".join([*about, *missing])]
-        yield _bar_chart(name, about[0], column.items.counts, max(1, column.lists), least=least)
+        empty = [f"{column.empty_lists:,} empty"] if column.empty_lists else []
+        least = ["each value occurs at least as often as shown"] if column.items.missed else []
+        about = "; ".join([counted(column.lists, "list"), *empty, *missing, *least])
+        yield _bar_chart(name, about, column.items.counts, max(1, column.lists))
         missing = []
     if column.objects:
         yield Chart(cut(name), "; ".join([counted(column.objects, "object"), *missing]))
@@ -181,11 +181,11 @@ def _core(bins: Sequence[tuple[float, int]], numbers: "Numbers") -> tuple[float,
 
 def _step(low: float, high: float, width: float, *, exact: bool) -> float:
     """Return the width of the bars: round, and a multiple of the width of the bins."""
-    unit = width or (1.0 if exact else 10.0 ** math.floor(math.log10(max(high - low, 1e-9)) - 2))
+    unit: float = width or (1.0 if exact else float(10.0 ** math.floor(math.log10(max(high - low, 1e-9)) - 2)))
     power = 0
     while True:
         for scale in _SCALES:
-            step = unit * scale * 10**power
+            step = unit * scale * float(10**power)
             if math.floor(high / step + 1e-9) - math.floor(low / step + 1e-9) < MAX_HISTOGRAM_BARS:
                 return step
         power += 1

@@ -10,6 +10,8 @@ The colours have a contrast of at least 4.5 to 1 with the page, light or dark.
 from base64 import b64encode
 from hashlib import sha256
 
+from markupsafe import Markup
+
 STYLE = """
 :root { color-scheme: light dark; --page: #fff; --text: #1c2127; --soft: #59636e; --line: #dde2e7;
   --accent: #0b5cad; --tint: #eaf2fb; --warning: #a8340c; }
@@ -60,14 +62,16 @@ table.wide { width: 100%; }
 table.bars { width: 100%; table-layout: fixed; } .bars td, .bars th { border: 0; padding: .2rem .75rem .2rem 0; }
 .bars th { font-weight: 400; width: 38%; overflow-wrap: anywhere; }
 .bars td { vertical-align: middle; }
-.bars td.n { width: 4.5rem; padding-right: .5rem; } .bars td.share { width: 4rem; color: var(--soft); padding-right: 0; }
+.bars td.n { width: 4.5rem; padding-right: .5rem; }
+.bars td.share { width: 4rem; color: var(--soft); padding-right: 0; }
 .timeline td.what { width: 34%; color: var(--soft); padding: .2rem 0; } .timeline th { width: 24%; }
 .timeline td.n { width: 6.5rem; }
 .cross table { min-width: 0; } .cross th { font-weight: 400; }
 .cross td, .cross thead th:not(:first-child) { text-align: right; padding: .4rem .75rem; }
 .cross td { white-space: nowrap; min-width: 6.5rem; } .cross td small { display: inline-block; min-width: 3rem; }
 .cross td:last-child { padding-right: .75rem; } .cross td.most { background: var(--tint); font-weight: 600; }
-details { margin: 1rem 0; } summary { cursor: pointer; color: var(--accent); }
+details + h3, table + h3, .scroll + h3 { margin-top: 2rem; } details { margin: 1rem 0; }
+summary { cursor: pointer; color: var(--accent); }
 details[open] > summary { margin-bottom: 1rem; } td details { margin: .25rem 0 0; }
 td details[open] > summary { margin-bottom: .25rem; }
 select, input[type="search"] { font: inherit; color: inherit; background: var(--page); border: 1px solid var(--soft);
@@ -144,3 +148,6 @@ POLICY = (
     "base-uri 'none'; form-action 'none'"
 )
 """The Content-Security-Policy of all pages."""
+
+GLOBALS = {"policy": POLICY, "style": Markup(STYLE), "script": Markup(SCRIPT)}  # noqa: S704  # constants
+"""What the frame of every page needs. Style and script are written as they are: the policy has their hashes."""

@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from dropbatch.domain.outcomes import COMPLETE, Outcome
 from dropbatch.domain.quotes import Dollars, Tokens
@@ -23,12 +23,15 @@ MAX_SHOWN_COLUMNS = 6
 """How many columns of the drop, and how many of the answers, the tables of rows have."""
 
 MAX_RECIPE_BYTES = 65_536
-"""How much of each file of a recipe is shown."""
+"""How much is shown of a recipe with its files."""
 
 MAX_RECIPE_FILES = 5
 
 MAX_WORD = 24
 """The length of the longest word that is never broken in a table."""
+
+MAX_CONFUSED = 12
+"""How many different answers a confusion table has."""
 
 MAX_PAIRS = 20
 """How many pairs of an expected and another answer are listed."""
@@ -59,12 +62,20 @@ NO_COLUMNS = ColumnNames((), ())
 
 @dataclass(frozen=True, slots=True)
 class ReportFacts:
-    """What the report of a job shows beside how it ended: rows, the names of columns, its recipe, its batches."""
+    """The facts that a report shows beside the end of its job: rows, names of columns, recipe, rounds of batches."""
 
     rows: ReportRows = field(default_factory=ReportRows)
     columns: ColumnNames = NO_COLUMNS
     recipe: Sequence[tuple[str, bytes]] = ()
     rounds: Sequence[Round] = ()
+
+    def reduced(self) -> Iterator[Self]:
+        """Yield these facts, and then with fewer and fewer that a reader may find elsewhere."""
+        rows = self.rows
+        for part in (1, 2, 4, 8):
+            yield replace(self, rows=replace(rows, first=rows.first[: len(rows.first) // part]))
+        yield replace(self, rows=replace(rows, first=rows.first[:MAX_GOOD_ROWS]), recipe=())
+        yield replace(self, rows=ReportRows(), recipe=())
 
 
 class Figure(NamedTuple):
@@ -79,7 +90,7 @@ class Slice(NamedTuple):
     """The part of an outcome in the bar of all rows, in percent."""
 
     outcome: str
-    count: int
+    rows: int
     kind: str
     left: float
     width: float
@@ -115,7 +126,7 @@ class Estimate(NamedTuple):
 
 
 class CrossCell(NamedTuple):
-    count: str
+    rows: str
     share: str
     is_most: bool
 
@@ -141,10 +152,14 @@ class Pair(NamedTuple):
 
 
 class Agreement(NamedTuple):
-    """The agreement of a column with the answers that were known before."""
+    """The agreement of a column with the answers that were known before.
+
+    `confusion` has the expected answers in its lines; with too many different ones, `pairs` lists the commonest.
+    """
 
     column: str
     verdict: str
+    confusion: Cross | None
     pairs: Sequence[Pair]
     disagreements: Sequence[tuple[int, str, str]]
 
@@ -189,9 +204,9 @@ def sorted_outcomes(tally: "Tally") -> list[tuple[Outcome, int]]:
     return sorted(found, key=lambda item: (item[0] is not Outcome.OK, item[0] not in COMPLETE, item[0]))
 
 
-def first_rows(facts: ReportFacts, rows: int, maximum: int) -> FirstRows:
-    """Return the first rows of a job of `rows` rows, `maximum` at most."""
-    kept = facts.rows.first[:maximum]
+def first_rows(facts: ReportFacts, rows: int) -> FirstRows:
+    """Return the first rows of a job of `rows` rows."""
+    kept = facts.rows.first
     names = Counter(name for row in kept for name in row[1])
     order = [name for name in facts.columns.dropped if name in names]
     dropped = [*order, *(name for name in names if name not in order)][:MAX_SHOWN_COLUMNS]
@@ -223,11 +238,12 @@ def is_long(text: str) -> bool:
 
 
 def recipe_texts(facts: ReportFacts) -> list[tuple[str, str]]:
-    """Return the files of the recipe, with the beginning of each text."""
-    found = []
+    """Return the files of the recipe, as much of their texts as is shown."""
+    found, room = [], MAX_RECIPE_BYTES
     for name, data in facts.recipe[:MAX_RECIPE_FILES]:
-        text = data[:MAX_RECIPE_BYTES].decode("utf-8-sig", "replace")
-        found.append((name, text + ("\n…" if len(data) > MAX_RECIPE_BYTES else "")))
+        text = data[:room].decode("utf-8-sig", "replace")
+        found.append((name, text + ("\n…" if len(data) > room else "")))
+        room = max(0, room - len(data))
     return found
 
 
@@ -299,10 +315,30 @@ def agreements(tally: "Tally") -> list[Agreement]:
 def _agreement(column: str, found: Mapping[str, Any]) -> Agreement:
     agreed, compared = found["agreed"], found["compared"]
     verdict = f"{share(agreed, compared)} of {counted(compared, 'compared row')} have the expected answer."
-    pairs = [Pair(*pair.split("\0", 1), rows) for pair, rows in found["pairs"].items()]
+    split = ((pair.partition("\0"), rows) for pair, rows in found["pairs"].items())
+    pairs = [Pair(expected, answered, rows) for (expected, _, answered), rows in split]
     pairs.sort(key=lambda pair: (-pair.rows, pair.expected, pair.answered))
+    confusion = _confusion(pairs)
     listed = [
         (each["row"], each["expected"], each["answered"]) if isinstance(each, Mapping) else tuple(each)
         for each in found.get("disagreements", ())
     ]
-    return Agreement(column, verdict, pairs[:MAX_PAIRS], listed)
+    return Agreement(column, verdict, confusion, pairs[:MAX_PAIRS] if confusion is None else (), listed)
+
+
+def _confusion(pairs: Sequence[Pair]) -> Cross | None:
+    """Return the confusion table of pairs, whose marked cells are those that agree; None if it would be too large."""
+    expected = list(dict.fromkeys(pair.expected for pair in pairs))
+    values = [*expected, *dict.fromkeys(pair.answered for pair in pairs if pair.answered not in expected)]
+    if not 1 < len(values) <= MAX_CONFUSED:
+        return None
+    rows = {(pair.expected, pair.answered): pair.rows for pair in pairs}
+    lines = []
+    for each in expected:
+        total = sum(rows.get((each, value), 0) for value in values)
+        counts = [(value, rows.get((each, value), 0)) for value in values]
+        cells = [
+            CrossCell(f"{count:,}", f"{100 * count / total:.0f} %", is_most=value == each) for value, count in counts
+        ]
+        lines.append(CrossLine(each or "(empty)", cells))
+    return Cross("expected", "answered", values, lines)

@@ -8,7 +8,6 @@ from functools import cache, partial
 from typing import NamedTuple
 
 from jinja2 import DictLoader, Environment
-from markupsafe import Markup
 
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import Outcome
@@ -18,7 +17,7 @@ from dropbatch.reporting.charts import answer_charts, more_columns
 from dropbatch.reporting.costs import cost_remarks, model_lines, page_sums
 from dropbatch.reporting.duplicate_rows import saved_lines
 from dropbatch.reporting.event_members import Ended, results_prefix
-from dropbatch.reporting.page_style import POLICY, SCRIPT, STYLE
+from dropbatch.reporting.page_style import GLOBALS
 from dropbatch.reporting.page_templates import TEMPLATES
 from dropbatch.reporting.phrases import (
     console_link,
@@ -38,7 +37,10 @@ from dropbatch.reporting.timeline import time_line
 from dropbatch.storage.context import Context
 
 MAX_BYTES = 2_000_000
-"""The size of a report. With more, it shows fewer of the first rows."""
+"""The size of a report. If it would be larger, it shows fewer rows, and then no recipe and no examples.
+
+All other parts are bounded: the largest are 60 charts and 24 cross-tables, which take less than a megabyte together.
+"""
 
 MAX_SHOWN_ROWS = 8
 """How many rows of each kind the report shows if it has no columns of them."""
@@ -49,15 +51,15 @@ MAX_COLUMNS = 12
 
 def page(context: Context, end: Ended, facts: ReportFacts) -> bytes:
     """Return the report of a job as UTF-8 HTML."""
-    maximum = len(facts.rows.first)
-    html = _page(context, end, facts, maximum)
-    while len(html) > MAX_BYTES and maximum:
-        maximum //= 2
-        html = _page(context, end, facts, maximum)
+    html = b""
+    for smaller in facts.reduced():
+        html = _page(context, end, smaller)
+        if len(html) <= MAX_BYTES:
+            break
     return html
 
 
-def _page(context: Context, end: Ended, facts: ReportFacts, maximum: int) -> bytes:
+def _page(context: Context, end: Ended, facts: ReportFacts) -> bytes:
     tally, job, samples = end.tally, end.job, facts.rows.samples
     lines = model_lines(tally, job)
     paid, standard, saved = page_sums(tally, lines)
@@ -83,7 +85,7 @@ def _page(context: Context, end: Ended, facts: ReportFacts, maximum: int) -> byt
         reasons=tally.commonest(10),
         remedy=end.remedy,
         examples=report_facts.examples(facts),
-        first=report_facts.first_rows(facts, job.rows, maximum),
+        first=report_facts.first_rows(facts, job.rows),
         as_dropped=_label("as dropped", facts.columns.dropped),
         samples=[
             ("Some of the answers", _label("answer", facts.columns.answered), [s for s in samples if s["good"]]),
@@ -181,6 +183,5 @@ def _rendered(context: Context, template: str, job: Job, **values: object) -> by
 @cache
 def _templates() -> Environment:
     environment = Environment(loader=DictLoader(TEMPLATES), autoescape=True, trim_blocks=True)
-    # Markup: their own texts, whose hashes the policy has.
-    environment.globals |= {"policy": POLICY, "style": Markup(STYLE), "script": Markup(SCRIPT)}  # noqa: S704
+    environment.globals |= GLOBALS
     return environment

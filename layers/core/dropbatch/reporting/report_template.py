@@ -5,18 +5,29 @@ REPORT = """{% extends "base" %}
 <table class="bars">{% for bar in bars %}
   <tr><th scope="row">{{ bar.label }}</th>
     <td><svg width="100%" height="10" aria-hidden="true"><rect width="{{ bar.size }}%" height="10"/></svg></td>
-    <td class="n">{{ "{:,}".format(bar.count) }}</td><td class="n share">{{ bar.share }}</td></tr>{% endfor %}
+    <td class="n">{{ "{:,}".format(bar.times) }}</td><td class="n share">{{ bar.share }}</td></tr>{% endfor %}
 </table>
 {% endmacro %}
 {% macro upright(bars) %}
 <svg width="100%" height="136" role="img" aria-label="{% for bar in bars %}{{ bar.words }}; {% endfor %}">
   {% for bar in bars %}{% if bar.height %}
   <rect x="{{ bar.left }}%" y="{{ 112 - bar.height }}" width="{{ bar.width }}%" height="{{ bar.height }}"/>
-  <text x="{{ bar.left + bar.width / 2 }}%" y="{{ 107 - bar.height }}" text-anchor="middle">{{ bar.count }}</text>
+  <text x="{{ bar.left + bar.width / 2 }}%" y="{{ 107 - bar.height }}" text-anchor="middle">{{ bar.times }}</text>
   {% endif %}
   <text class="soft" x="{{ bar.left + bar.width / 2 }}%" y="130" text-anchor="middle">{{ bar.label }}</text>
   {% endfor %}
 </svg>
+{% endmacro %}
+{% macro cross_table(cross, caption) %}
+<table>
+  <caption>{{ caption }}</caption>
+  <thead><tr><th scope="col">{{ cross.dropped }}</th>
+    {% for value in cross.values %}<th scope="col">{{ value or "(empty)" }}</th>{% endfor %}</tr></thead>
+  <tbody>{% for line in cross.lines %}
+  <tr><th scope="row">{{ line.value }}</th>{% for cell in line.cells %}
+    <td{% if cell.is_most %} class="most"{% endif %}>{{ cell.rows }}{% if cell.share %}
+      {{- " " }}<small>{{ cell.share }}</small>{% endif %}</td>{% endfor %}</tr>{% endfor %}</tbody>
+</table>
 {% endmacro %}
 {% macro row_table(rows) %}
   <thead><tr class="head"><th class="n" scope="col">row</th>
@@ -42,12 +53,12 @@ REPORT = """{% extends "base" %}
   <div><dt>{{ figure.name }}</dt><dd>{{ figure.value }}<small>{{ figure.about }}</small></dd></div>{% endfor %}
 </dl>
 <svg width="100%" height="12" role="img" aria-label="Rows by outcome: {% for slice in slices %}
-{{- slice.outcome }} {{ '{:,}'.format(slice.count) }}; {% endfor %}">
+{{- slice.outcome }} {{ '{:,}'.format(slice.rows) }}; {% endfor %}">
   <rect class="track" width="100%" height="12"/>{% for slice in slices %}
   <rect class="{{ slice.kind }}" x="{{ slice.left }}%" width="{{ slice.width }}%" height="12">
-    <title>{{ slice.outcome }}: {{ "{:,}".format(slice.count) }}</title></rect>{% endfor %}
+    <title>{{ slice.outcome }}: {{ "{:,}".format(slice.rows) }}</title></rect>{% endfor %}
 </svg>
-<p class="legend">{% for slice in slices %}<span>{{ "{:,}".format(slice.count) }}
+<p class="legend">{% for slice in slices %}<span>{{ "{:,}".format(slice.rows) }}
   <span class="{{ slice.kind }}">{{ slice.outcome }}</span></span> {% endfor %}</p>
 {% for line in duplicates %}
 <p class="soft">{{ line }}</p>{% endfor %}
@@ -81,21 +92,17 @@ REPORT = """{% extends "base" %}
 {% for cross in crosses %}
 <div class="scroll cross" data-choice="{{ loop.index0 }}" tabindex="0" role="group"
   aria-label="{{ cross.answer }} by {{ cross.dropped }}"{% if not loop.first %} hidden{% endif %}>
-<table>
-  <caption>{{ cross.answer }} by {{ cross.dropped }}: rows, and their share of the line</caption>
-  <thead><tr><th scope="col">{{ cross.dropped }}</th>
-    {% for value in cross.values %}<th scope="col">{{ value }}</th>{% endfor %}</tr></thead>
-  <tbody>{% for line in cross.lines %}
-  <tr><th scope="row">{{ line.value }}</th>{% for cell in line.cells %}
-    <td{% if cell.is_most %} class="most"{% endif %}>{{ cell.count }}{% if cell.share %}
-      {{- " " }}<small>{{ cell.share }}</small>{% endif %}</td>{% endfor %}</tr>{% endfor %}</tbody>
-</table>
+{{ cross_table(cross, cross.answer ~ " by " ~ cross.dropped ~ ": rows, and their share of the line") }}
 </div>{% endfor %}{% endif %}
 {% if agreement %}
 <h2>Agreement with known answers</h2>
 {% for each in agreement %}
 <h3>{{ each.column }}</h3>
 <p>{{ each.verdict }}</p>
+{% if each.confusion %}
+<div class="scroll cross" tabindex="0" role="group" aria-label="{{ each.column }}, expected and answered">
+{{ cross_table(each.confusion, "expected answers in the lines, given answers in the columns") }}
+</div>{% endif %}
 {% if each.pairs %}
 <table>
   <thead><tr class="head"><th scope="col">expected</th><th scope="col">answered</th>
@@ -205,7 +212,7 @@ REPORT = """{% extends "base" %}
 <section>
 <h2>Quote and reality</h2>
 <table class="wide">
-  <thead><tr class="head"><th scope="col"></th><th class="n" scope="col">quoted, likely</th>
+  <thead><tr class="head"><th scope="col">what</th><th class="n" scope="col">quoted, likely</th>
     <th class="n" scope="col">lowest to highest</th><th class="n" scope="col">in fact</th></tr></thead>
   <tbody>{% for each in estimates %}
   <tr><td>{{ each.what }}</td><td class="n" data-label="quoted, likely">{{ each.likely }}</td>

@@ -10,7 +10,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.reporting.phrases import batches_counted, counted, duration
 
 MAX_ROUNDS = 12
-"""How many rounds of batches are told apart: all later ones count as the last."""
+"""How many rounds of batches a time line has: all later ones count as the last."""
 
 _TRIES = re.compile(r"\.(\d+)")
 
