@@ -33,7 +33,7 @@ _BLOCK = 1 << 18
 class _Table:
     """A hash table of rows. Each of `slots` has a row's number and, above it, its tag; zero if it is empty.
 
-    The tag is eight more bits of the request's digest, so that other requests are told apart within the table.
+    The tag is eight more bits of the request's digest, which distinguish it from other requests within the table.
     """
 
     __slots__ = ("count", "slots")
