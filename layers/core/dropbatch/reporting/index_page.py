@@ -127,7 +127,7 @@ def _members(job: ListedJob) -> dict[str, Any]:
 
 
 class _Row(NamedTuple):
-    """What a page shows of a job. A page has 500 rows, and is written every minute."""
+    """The row of a job on a page. A page has 500 of them, and may be written every minute."""
 
     name: str
     run: int
