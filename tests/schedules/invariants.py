@@ -18,6 +18,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.domain.spending import MonthSpending, MonthTotal
 from dropbatch.domain.states import ENDED_JOBS, BatchState, JobState
+from dropbatch.polling.index_pages import MAX_LISTED
 from dropbatch.ports import Audience, Notification
 from dropbatch.reporting.event_members import GAVE_UP_REASONS, results_prefix
 from dropbatch.storage.repository import Repository, from_item
@@ -73,6 +74,17 @@ def check(fake: FakeContext) -> None:
     check_leases(fake)
     check_files_deleted(fake)
     check_money(fake)
+    check_pages(fake, by_job)
+
+
+def check_pages(fake: FakeContext, notified: Mapping[str, Sequence[Notification]]) -> None:
+    """Assert that the index page of all folders has every job with a notification, in its final state."""
+    told = {job.id: str(job.state) for job in jobs(fake) if job.id in notified}
+    if not told:
+        return
+    listed = json.loads(fake.objects.content(RESULTS, "index.json"))["jobs"]
+    assert [job["job_id"] for job in listed] == sorted(told, reverse=True)[:MAX_LISTED]
+    assert all(job["state"] == told[job["job_id"]] for job in listed)
 
 
 def check_money(fake: FakeContext) -> None:

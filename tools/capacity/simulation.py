@@ -240,7 +240,7 @@ def simulate(drops: int, *, folder: Path, hours: float = 24, token_limit: int | 
             most_open = max(most_open, len(account.table.open("batch")))
             for its in functions.values():
                 its.measure()
-            is_open = any(account.table.open(kind) for kind in ("job", "outbox"))
+            is_open = any(account.table.open(kind) for kind in ("job", "outbox", "page"))
             if not arrivals and not is_open and not any(its.running for its in functions.values()):
                 break
             assert clock.now < began + GIVE_UP_DAYS * DAY, "jobs that never end"

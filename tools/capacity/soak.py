@@ -103,7 +103,7 @@ def soak(folder: Path, *, days: int = DAYS, drops: int = DROPS_A_DAY, hours: flo
         seen.counts["days"] += not is_over
         print(f"  day {day + 1}: {seen.counts['drops']:,} drops, {monotonic() - started:,.0f} s", flush=True)
         _check(seen, seed, day, everything=False)
-        if is_over and not any(account.table.open(kind) for kind in ("job", "batch", "outbox", "pending")):
+        if is_over and not any(account.table.open(kind) for kind in ("job", "batch", "outbox", "pending", "page")):
             break
     _check(seen, seed, days, everything=True)
     seen.counts["invocations"] = sum(its.invocations for its in functions)

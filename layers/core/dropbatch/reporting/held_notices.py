@@ -100,7 +100,8 @@ def held(
                 *quote_lines(job.quote),
                 *approval_lines(job, "answered", is_older=is_older(context, job), is_sent=money.is_sent),
             ]
-    text += progress_lines(context, job)
+    if reason is not HeldReason.FAILING:  # which says it before what to do
+        text += progress_lines(context, job)
     detail: dict[str, Any] = {"held_reason": str(reason), "notices": listed_notices(notices)}
     if money is not None:
         detail |= {"money": approval_members(money), **quoted(job.quote)}
@@ -118,6 +119,7 @@ def _failing(context: Context, job: Job) -> list[str]:
         f"{job.drop.name} waits: in two batches in a row, less than half of the rows were answered. Dropbatch holds "
         "the rows that it has not sent yet, so that no money is wasted. Batches that are at OpenAI continue.",
         *quote_lines(job.quote),
+        *progress_lines(context, job),
     ]
     if is_older(context, job):
         return [*text, OLDER_VERSION, "It ends after 14 days with what it has."]

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from jinja2 import Environment, Template
@@ -81,9 +81,9 @@ base-uri 'none'; form-action 'none'">
 
 
 def index_json(jobs: Sequence[ListedJob]) -> bytes:
-    """Return `index.json`: the jobs, the newest first."""
-    members = {"schema_version": SCHEMA_VERSION, "jobs": [_members(job) for job in jobs]}
-    return json.dumps(members, ensure_ascii=False, indent=2).encode()
+    """Return `index.json`: the jobs, the newest first, each on a line of its own."""
+    lines = ",\n".join(json.dumps(_members(job), ensure_ascii=False) for job in jobs)
+    return f'{{"schema_version": {SCHEMA_VERSION}, "jobs": [\n{lines}\n]}}\n'.encode()
 
 
 def index_html(context: Context, folder: str, jobs: Sequence[ListedJob]) -> bytes:
@@ -126,24 +126,42 @@ def _members(job: ListedJob) -> dict[str, Any]:
     return {name: value for name, value in known.items() if value is not None}
 
 
-def _row(context: Context, folder: str, job: ListedJob) -> dict[str, Any]:
+class _Row(NamedTuple):
+    """The row of a job on a page. A page has 500 of them, and may be written every minute."""
+
+    name: str
+    run: int
+    folder: str  # empty on the folder's own page
+    folder_link: str
+    state: str
+    is_bad: bool
+    rows: str
+    paid: str
+    saved: str
+    dropped: str
+    dropped_iso: str
+    links: Sequence[tuple[str, str]]
+
+
+def _row(context: Context, folder: str, job: ListedJob) -> _Row:
     """Return what the page of a folder shows of a job."""
     own, prefix = _folder_of(job), _results_prefix(job)
-    has_page = own in folders_of_pages(job.key) and _is_linkable(own)
-    return {
-        "name": without_controls(job.key.rpartition("/")[2]),
-        "run": job.run,
-        "folder": "" if folder else without_controls(own),
-        "folder_link": _link(page_key(own)) if has_page else "",
-        "state": _state(job),
-        "is_bad": job.state in _BAD and job.status != "duplicate",
-        "rows": _rows(job),
-        "paid": "" if job.paid_usd is None else money(job.paid_usd),
-        "saved": money(job.saved_usd) if job.saved_usd is not None and job.saved_usd > 0 else "",
-        "dropped": local_time(job.dropped_at, context.zone),
-        "dropped_iso": iso(job.dropped_at),
-        "links": _links(job, prefix[len(folder) + 1 :] if folder else prefix) if _is_linkable(prefix) else [],
-    }
+    has_link = not folder and own in folders_of_pages(job.key) and _is_linkable(own)
+    below = prefix[len(folder) + 1 :] if folder else prefix
+    return _Row(
+        name=without_controls(job.key.rpartition("/")[2]),
+        run=job.run,
+        folder="" if folder else without_controls(own),
+        folder_link=_link(page_key(own)) if has_link else "",
+        state=_state(job),
+        is_bad=job.state in _BAD and job.status != "duplicate",
+        rows=_rows(job),
+        paid="" if job.paid_usd is None else money(job.paid_usd),
+        saved=money(job.saved_usd) if job.saved_usd is not None and job.saved_usd > 0 else "",
+        dropped=local_time(job.dropped_at, context.zone),
+        dropped_iso=iso(job.dropped_at),
+        links=_links(job, below) if _is_linkable(prefix) else (),
+    )
 
 
 _BAD = frozenset({JobState.REJECTED, JobState.FAILED, JobState.PARTIAL, JobState.HELD})
@@ -183,7 +201,8 @@ def _links(job: ListedJob, prefix: str) -> list[tuple[str, str]]:
         names = {"summary": "summary.json"}
     else:
         names = {"progress": "status.json", "quote": "quote.json"}
-    return [(name, _link(prefix + file)) for name, file in names.items()]
+    start = _link(prefix)
+    return [(name, start + file) for name, file in names.items()]
 
 
 def _folder_of(job: ListedJob) -> str:
