@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
@@ -207,11 +207,15 @@ QUESTIONS = st.sampled_from(
     st.lists(ODD, max_size=5, unique=True), st.lists(st.lists(VALUES, min_size=5, max_size=5), max_size=3), QUESTIONS
 )
 @example(["a"], [], "Is the customer angry?")
+@settings(max_examples=50)
 def test_a_draft_fits_the_file_that_it_was_made_for(columns: list[str], cells: list[list[Any]], ask: str) -> None:
     rows = [dict(zip(columns, row, strict=False)) for row in cells]
     for question_ in (ask, None):
         used(columns, rows, question_)
         used([], rows, question_)
+    text = draft(columns, rows, ask)
+    uncommented = re.sub(r"^# (try|expect|id|when): ", r"\1: ", text, flags=re.MULTILINE)
+    assert problems_of(uncommented, columns=columns or None) == [], uncommented
 
 
 @pytest.mark.slow

@@ -56,7 +56,8 @@ def find_labels(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], other
     One whose name says so comes first, and then the last one.
     """
     examined = rows[:MAX_EXAMINED]
-    found = [name for name in columns if name not in others and can_be_named(name) and _repeats(name, examined)]
+    named = [name for name in columns if name and name not in others and can_be_named(name)]
+    found = [name for name in named if _repeats(name, examined)]
     return next(filter(_LABEL_NAME.search, found), found[-1] if found else None)
 
 

@@ -14,6 +14,7 @@ from dropbatch.json_encoding import replace_surrogates, to_json
 from dropbatch.recipes import placeholders
 from dropbatch.recipes.column_roles import can_be_named, columns_of, find_id, find_labels, find_text
 from dropbatch.recipes.file_references import referenced_file
+from dropbatch.recipes.key_values import EXPECT
 from dropbatch.recipes.question_schema import GuessedColumn, free_name, guess_column
 from dropbatch.recipes.quoted_names import listed
 from dropbatch.recipes.reserved_names import ROW
@@ -79,7 +80,7 @@ def draft(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], ask: str | 
     lines += [*_prompt(text, rows), "", *_schema(answer), "", *_prefix(names, answer)]
     lines += _label(identity, names)
     lines += ["# Keys that few files need:", *(f"# {key}: {value}  # {why}" for key, value, why in _OFF), ""]
-    lines += [*_try(text, rows, answer), *_expect(find_labels(names, rows, (text, identity)))]
+    lines += [*_try(text, rows), *_expect(find_labels(names, rows, (text, identity)))]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -147,7 +148,7 @@ def _prefix(names: Sequence[str], answer: GuessedColumn) -> list[str]:
 
 def _label(identity: str | None, names: Sequence[str]) -> list[str]:
     if identity is None:
-        first = next(filter(can_be_named, names), None)
+        first = next((name for name in names if name and can_be_named(name)), None)
         return (
             []
             if first is None
@@ -161,22 +162,18 @@ def _label(identity: str | None, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _try(text: str | None, rows: Sequence[Mapping[str, Any]], answer: GuessedColumn) -> list[str]:
+def _try(text: str | None, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return an example of `try`, with the first row that has a text, or one that is made up."""
-    if text == "expect":
+    if text == EXPECT:
         return ["# The key try has rows that are answered at once. A column named expect cannot be in them."]
     values = [row.get(text) for row in rows] if text is not None else []
     first = next((value for value in values if isinstance(value, str) and value.strip()), None)
     tried = replace_surrogates(first[:MAX_TRIED_CHARACTERS]) if first is not None else "A text like yours"
-    expected = answer.type[0] if not isinstance(answer.type, str) else _EXPECTED[answer.type]
-    row = f"{_scalar(text if text is not None else 'text')}: {yaml_text(tried)}"
     return [
-        "# Up to ten rows that are answered at once when you upload the recipe, at full price.",
-        f"# try: [{{{row}, expect: {_scalar(expected)}}}]",
+        "# Up to ten rows that are answered at once when you upload the recipe, at full price. Each may have the right",
+        "# answer under expect; the message about the recipe says how many are as expected.",
+        f"# try: [{{{_scalar(text if text is not None else 'text')}: {yaml_text(tried)}}}]",
     ]
-
-
-_EXPECTED: Mapping[str, Any] = {"string": "The right answer", "boolean": True, "integer": 3, "number": 2.5}
 
 
 def _expect(labels: str | None) -> list[str]:
