@@ -57,6 +57,7 @@ td:last-child, th:last-child { padding-right: 0; }
 td.n, th.n { text-align: right; white-space: nowrap; } td.text { overflow-wrap: anywhere; }
 td.code { white-space: nowrap; }
 .scroll td.text { overflow-wrap: break-word; } .scroll td.long { overflow-wrap: anywhere; }
+.scroll td.code { white-space: normal; } p + .scroll { margin-top: 1.5rem; }
 .scroll td { padding-right: 1rem; } .scroll { overflow-x: auto; }
 table.wide { width: 100%; }
 table.bars { width: 100%; table-layout: fixed; } .bars td, .bars th { border: 0; padding: .2rem .75rem .2rem 0; }
