@@ -71,7 +71,7 @@ table.bars { width: 100%; table-layout: fixed; } .bars td, .bars th { border: 0;
 .cross td, .cross thead th:not(:first-child) { text-align: right; padding: .4rem .75rem; }
 .cross td { white-space: nowrap; min-width: 6.5rem; } .cross td small { display: inline-block; min-width: 3rem; }
 .cross td:last-child { padding-right: .75rem; } .cross td.most { background: var(--tint); font-weight: 600; }
-details + h3, table + h3, .scroll + h3 { margin-top: 2rem; } details { margin: 1rem 0; }
+table + p, div + p.soft { margin-top: .75rem; } details + h3, table + h3, .scroll + h3 { margin-top: 2rem; } details { margin: 1rem 0; }
 summary { cursor: pointer; color: var(--accent); }
 details[open] > summary { margin-bottom: 1rem; } td details { margin: .25rem 0 0; }
 td details[open] > summary { margin-bottom: .25rem; }
