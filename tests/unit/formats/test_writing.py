@@ -197,3 +197,15 @@ def test_an_escaped_line_feed_at_a_row_s_end_stays_in_its_value(encoding: str, l
     reader = drop("r.csv", data, quoting="none", escape="\\", encoding=encoding)
     written = [answered(reader.layout, record, NAMES, ["x", "ok", None]) for record in reader]
     assert written == [f"1,2\\\n,x,ok,{line_end}".encode()]
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.tsv", "r.txt", "r.jsonl"])
+@pytest.mark.parametrize(
+    "value", ["plain", "", 'a "quote", a comma\nand a line; a\ttab', "😀 العربية", "'", "x" * 200_000]
+)
+def test_the_values_of_columns_can_be_read_again(name: str, value: str) -> None:
+    writer = row_writer(drop(name, b"a\n1\n" if name != "r.jsonl" else b'{"a": 1}\n').layout, NAMES)
+    (columns,) = writer.columns([[value, 5, None]])
+    read = list(writer.values(columns))
+    assert read[0] == value
+    assert str(read[1]) == "5"

@@ -38,7 +38,7 @@ def test_the_four_numbers() -> None:
         ("Answered", "80", "88.9 % of 90 rows; 10 skipped"),
         ("Paid", "$1.20", "quoted $1.50, at most $2.00"),
         ("Saved", "$1.20", "of $2.40 without batching"),
-        ("Time taken", "3 h 12 min", "from the drop to the results"),
+        ("Time taken", "3 h 12 min", "from the start to the results"),
     ]
 
 

@@ -5,22 +5,20 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
+from dropbatch.delivery.report_rows import RowCollector
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import results_name
 from dropbatch.domain.states import BatchState
 from dropbatch.formats.compression import compress
 from dropbatch.formats.file_types import Kind, file_type
 from dropbatch.formats.writing import answers_extension, answers_head, file_tail, rows_separator
-from dropbatch.json_encoding import to_json
 from dropbatch.ports import BYTES, HTML
 from dropbatch.reporting.event_members import CANARY_PAGE_NAME, results_prefix
-from dropbatch.reporting.report_page import ShownRow, canary_page
+from dropbatch.reporting.report_facts import ColumnNames, ReportFacts, ReportRows
+from dropbatch.reporting.report_page import canary_page
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.batch_results import Result, read_results
 from dropbatch.storage.context import Context
-
-MAX_SHOWN_BYTES = 300
-"""How much of a row the page shows."""
 
 
 class CanaryAnswer(NamedTuple):
@@ -71,7 +69,7 @@ def write_answers(context: Context, rows: JobRows, answers: Sequence[CanaryAnswe
     job = rows.job
     prefix, kind = results_prefix(job), file_type(job.drop.key)
     columns = rows.compiled.all_columns if rows.compiled is not None else ()
-    page = canary_page(context, job, [_shown(rows, answer) for answer in answers])
+    page = canary_page(context, job, _facts(rows, answers))
     context.objects.put(context.buckets.results, prefix + CANARY_PAGE_NAME, page, HTML)
     writer = rows.writer()
     if writer is None or kind.kind is Kind.PARQUET:
@@ -84,19 +82,10 @@ def write_answers(context: Context, rows: JobRows, answers: Sequence[CanaryAnswe
     context.objects.put(context.buckets.results, key, data, BYTES)
 
 
-def _shown(rows: JobRows, answer: CanaryAnswer) -> ShownRow:
-    result = answer.result
-    text = answer.raw[:MAX_SHOWN_BYTES].decode(errors="replace").strip()
-    shown = result.shown or _answer(rows, result.columns or "")
-    return ShownRow(rows.number_in_file(result.row), text, shown, result.outcome, result.code)
-
-
-def _answer(rows: JobRows, columns: str) -> str:
-    """Return the values of an answer, without its outcome, which has a column of its own."""
-    writer, compiled = rows.writer(), rows.compiled
-    if not columns or writer is None or compiled is None:
-        return ""
-    values = writer.values(columns)[: len(compiled.columns)]
-    return " · ".join(
-        value if isinstance(value, str) else to_json(value).decode() for value in values if value not in (None, "")
-    )
+def _facts(rows: JobRows, answers: Sequence[CanaryAnswer]) -> ReportFacts:
+    """Return the rows with their answers, column by column, as the page shows them."""
+    collector = RowCollector(rows, {})
+    shown = [collector.shown(each.raw, each.result) for each in answers]
+    numbered = [[rows.number_in_file(row[0]), *row[1:]] for row in shown]
+    names = ColumnNames(rows.layout.columns, rows.compiled.columns if rows.compiled is not None else ())
+    return ReportFacts(ReportRows(numbered), names)

@@ -86,8 +86,12 @@ class RowCollector:
         same = [each for each in self.examples if each[3:5] == [result.outcome, result.code]]
         if len(same) >= MAX_EXAMPLES or (not same and len(self.examples) >= MAX_REASONS):
             return
+        self.examples.append(self.shown(raw, result))
+
+    def shown(self, raw: bytes, result: Result) -> list[Any]:
+        """Return a row as the report shows it."""
         (record,) = self._records(result.row, [raw])
-        self.examples.append(self._shown(record, result))
+        return self._shown(record, result)
 
     def _records(self, number: int, raws: Sequence[bytes]) -> list[Record]:
         return list(read_rows(raws, self._rows.layout, first_number=number, first_line=1))

@@ -57,6 +57,7 @@ td:last-child, th:last-child { padding-right: 0; }
 td.n, th.n { text-align: right; white-space: nowrap; } td.text { overflow-wrap: anywhere; }
 td.code { white-space: nowrap; }
 .scroll td.text { overflow-wrap: break-word; } .scroll td.long { overflow-wrap: anywhere; }
+.scroll td.code { white-space: normal; } p + .scroll { margin-top: 1.5rem; }
 .scroll td { padding-right: 1rem; } .scroll { overflow-x: auto; }
 table.wide { width: 100%; }
 table.bars { width: 100%; table-layout: fixed; } .bars td, .bars th { border: 0; padding: .2rem .75rem .2rem 0; }
@@ -70,6 +71,7 @@ table.bars { width: 100%; table-layout: fixed; } .bars td, .bars th { border: 0;
 .cross td, .cross thead th:not(:first-child) { text-align: right; padding: .4rem .75rem; }
 .cross td { white-space: nowrap; min-width: 6.5rem; } .cross td small { display: inline-block; min-width: 3rem; }
 .cross td:last-child { padding-right: .75rem; } .cross td.most { background: var(--tint); font-weight: 600; }
+table + p, div + p.soft { margin-top: .75rem; }
 details + h3, table + h3, .scroll + h3 { margin-top: 2rem; } details { margin: 1rem 0; }
 summary { cursor: pointer; color: var(--accent); }
 details[open] > summary { margin-bottom: 1rem; } td details { margin: .25rem 0 0; }
@@ -95,17 +97,18 @@ footer { margin-top: 4rem; font-size: .875rem; }
 }
 @media print {
   @page { size: A4; margin: 11mm 14mm; }
-  :root { color-scheme: light; --page: #fff; --text: #000; --soft: #555; --line: #ccc; --accent: #0b5cad;
-    --tint: #eaf2fb; --warning: #a8340c; }
+  :root { font-size: 6px; color-scheme: light; --page: #fff; --text: #000; --soft: #555; --line: #ccc;
+    --accent: #0b5cad; --tint: #eaf2fb; --warning: #a8340c; }
   body { font-size: 9px; line-height: 1.3; padding: 0; max-width: none; print-color-adjust: exact; }
   .screen, details, footer, .menu { display: none; }
-  p { margin-bottom: 2px; } p.verdict { font-size: 20px; margin: 3px 0 5px; }
+  p { margin-bottom: 2px; max-width: none; } p.verdict { font-size: 20px; margin: 3px 0 5px; }
   h2 { font-size: 11px; margin: 11px 0 4px; break-after: avoid; } h3, h1 { font-size: 9.5px; margin: 0; }
   small, caption, .soft, figure > p, dl.figures dt, dl.figures dd small, tr.head th, thead th { font-size: 8px; }
   dl.figures { margin: 9px 0; gap: 12px; grid-template-columns: repeat(4, 1fr); } dl.figures dd { font-size: 16px; }
   p.legend { margin: 4px 0; } figure > p { margin-bottom: 3px; }
-  .charts { grid-template-columns: 1fr 1fr; gap: 10px 32px; zoom: .8; } figure { break-inside: avoid; }
+  .charts { grid-template-columns: 1fr 1fr; gap: 10px 32px; zoom: .75; } figure { break-inside: avoid; }
   .charts .bars td, .charts .bars th { padding: 0 6px 0 0; }
+  .bars td.n { width: 48px; } .bars td.share { width: 46px; } .timeline td.n { width: 64px; padding-right: 10px; }
   .charts > figure:nth-child(n + 7), .charts + p { display: none; }
   .bars tr:nth-child(n + 7), .cross tr:nth-child(n + 9), .reasons tr:nth-child(n + 5) { display: none; }
   .pair { grid-template-columns: 1fr 1fr; gap: 0 32px; }

@@ -4,7 +4,7 @@ A page loads nothing from elsewhere: see `page_style`. On a narrow screen the ro
 every column stays visible.
 """
 
-from dropbatch.reporting.report_template import REPORT
+from dropbatch.reporting.report_template import REPORT, ROWS
 
 _BASE = """<!doctype html>
 <html lang="en">
@@ -62,20 +62,15 @@ _REJECTED = """{% extends "base" %}
 """
 
 _CANARY = """{% extends "base" %}
+{% from "rows" import row_table with context %}
 {% block body %}
 <p class="verdict">waits: {{ ok }} of {{ asked }} rows have a good answer</p>
 <p class="soft">{{ run }}</p>
 <p>These rows were sent before all others. To send the others too: <code>{{ approve }}</code></p>
-<table class="wide">
-  <tr class="head"><th class="n">row</th><th>as dropped</th><th>answer</th><th>outcome</th></tr>
-  {% for row in rows %}
-  <tr><td class="n" data-label="row">{{ "{:,}".format(row.number) }}</td>
-    <td class="text" data-label="as dropped">{{ row.text }}</td>
-    <td class="text" data-label="answer">{{ row.answer }}</td>
-    <td class="code" data-label="outcome">{{ row.outcome }}{% if row.code %} ({{ row.code }}){% endif %}</td></tr>
-  {% endfor %}
-</table>
+<div class="scroll" tabindex="0" role="group" aria-label="The rows that were sent first"><table class="wide">
+{{ row_table(first.rows) }}
+</table></div>
 {% endblock %}
 """
 
-TEMPLATES = {"base": _BASE, "ended": REPORT, "rejected": _REJECTED, "canary": _CANARY}
+TEMPLATES = {"base": _BASE, "rows": ROWS, "ended": REPORT, "rejected": _REJECTED, "canary": _CANARY}

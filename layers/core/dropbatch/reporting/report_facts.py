@@ -183,7 +183,7 @@ def figures(end: Ended, lines: Sequence[ModelLine]) -> list[Figure]:
         Figure("Answered", f"{ok:,}", rows + (f"; {skipped:,} skipped" if skipped else "")),
         Figure("Paid", "not known" if paid is None else money(paid), cost),
         Figure("Saved" if paid is None or standard is None or paid <= standard else "Extra", saved or "–", saving),
-        Figure("Time taken", duration(max(0, end.ended_at - job.created_at)), "from the drop to the results"),
+        Figure("Time taken", duration(max(0, end.ended_at - job.created_at)), "from the start to the results"),
     ]
 
 

@@ -3,9 +3,8 @@
 Times are in the stack's time zone. A script of two lines shows them in the reader's own, if scripts may run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import NamedTuple
 
 from jinja2 import DictLoader, Environment
 
@@ -51,12 +50,7 @@ MAX_COLUMNS = 12
 
 def page(context: Context, end: Ended, facts: ReportFacts) -> bytes:
     """Return the report of a job as UTF-8 HTML."""
-    html = b""
-    for smaller in facts.reduced():
-        html = _page(context, end, smaller)
-        if len(html) <= MAX_BYTES:
-            break
-    return html
+    return _small_enough(facts, lambda smaller: _page(context, end, smaller))
 
 
 def _page(context: Context, end: Ended, facts: ReportFacts) -> bytes:
@@ -131,29 +125,33 @@ def rejected_page(context: Context, job: Job, problems: Problems, steps: Sequenc
     )
 
 
-class ShownRow(NamedTuple):
-    """A row of a page: its number in the drop, its text, and its answer, outcome and reason."""
-
-    number: int
-    text: str
-    answer: str
-    outcome: str
-    code: str | None
-
-
-def canary_page(context: Context, job: Job, rows: Sequence[ShownRow]) -> bytes:
-    """Return the page of a canary that stopped its job, as UTF-8 HTML."""
+def canary_page(context: Context, job: Job, facts: ReportFacts) -> bytes:
+    """Return the page of a canary that stopped its job, as UTF-8 HTML. `facts` have its rows."""
     canary = job.canary
-    return _rendered(
-        context,
-        "canary",
-        job,
-        run=run_line(job),
-        ok=f"{canary.ok:,}" if canary else "",
-        asked=f"{canary.asked:,}" if canary else "",
-        rows=rows,
-        approve=marker_command(job.drop, "approve").partition("\n")[0],
+    return _small_enough(
+        facts,
+        lambda smaller: _rendered(
+            context,
+            "canary",
+            job,
+            run=run_line(job),
+            ok=f"{canary.ok:,}" if canary else "",
+            asked=f"{canary.asked:,}" if canary else "",
+            first=report_facts.first_rows(smaller, len(facts.rows.first)),
+            is_long=report_facts.is_long,
+            approve=marker_command(job.drop, "approve").partition("\n")[0],
+        ),
     )
+
+
+def _small_enough(facts: ReportFacts, render: Callable[[ReportFacts], bytes]) -> bytes:
+    """Return a page with as many of these facts as fit into it."""
+    html = b""
+    for smaller in facts.reduced():
+        html = render(smaller)
+        if len(html) <= MAX_BYTES:
+            break
+    return html
 
 
 def _label(what: str, columns: Sequence[str]) -> str:

@@ -1,6 +1,26 @@
-"""The template of a job's report: the verdict and four numbers, then the answers, then what they took."""
+"""The templates of a job's report: the verdict and four numbers, then the answers, then what they took; and of rows."""
+
+ROWS = """{% macro row_table(rows) %}
+  <thead><tr class="head"><th class="n" scope="col">row</th>
+    {% for column in first.dropped %}<th scope="col">{{ column }}</th>{% endfor %}
+    {% for column in first.answered %}<th scope="col">{{ column }}</th>{% endfor %}
+    <th scope="col">outcome</th></tr></thead>
+  <tbody>{% for row in rows %}
+  <tr><td class="n" data-label="row">{{ "{:,}".format(row.number) }}</td>
+    {% for column in first.dropped %}
+    <td class="text{{ " long" if is_long(row.cells.get(column, "")) }}" data-label="{{ column }}">
+      {{- row.cells.get(column, "") }}</td>{% endfor %}
+    {% for column in first.answered %}
+    <td class="text{{ " long" if is_long(row.answers[loop.index0]) }}" data-label="{{ column }}">
+      {{- row.answers[loop.index0] }}</td>{% endfor %}
+    <td class="code" data-label="outcome">{{ row.outcome }}{% if row.code %} ({{ row.code }}){% endif %}</td></tr>
+  {% endfor %}</tbody>
+{% endmacro %}
+"""
+"""The table of rows with their answers, column by column, of the rows `first`."""
 
 REPORT = """{% extends "base" %}
+{% from "rows" import row_table with context %}
 {% macro lying(bars) %}
 <table class="bars">{% for bar in bars %}
   <tr><th scope="row">{{ bar.label }}</th>
@@ -28,22 +48,6 @@ REPORT = """{% extends "base" %}
     <td{% if cell.is_most %} class="most"{% endif %}>{{ cell.rows }}{% if cell.share %}
       {{- " " }}<small>{{ cell.share }}</small>{% endif %}</td>{% endfor %}</tr>{% endfor %}</tbody>
 </table>
-{% endmacro %}
-{% macro row_table(rows) %}
-  <thead><tr class="head"><th class="n" scope="col">row</th>
-    {% for column in first.dropped %}<th scope="col">{{ column }}</th>{% endfor %}
-    {% for column in first.answered %}<th scope="col">{{ column }}</th>{% endfor %}
-    <th scope="col">outcome</th></tr></thead>
-  <tbody>{% for row in rows %}
-  <tr><td class="n" data-label="row">{{ "{:,}".format(row.number) }}</td>
-    {% for column in first.dropped %}
-    <td class="text{{ " long" if is_long(row.cells.get(column, "")) }}" data-label="{{ column }}">
-      {{- row.cells.get(column, "") }}</td>{% endfor %}
-    {% for column in first.answered %}
-    <td class="text{{ " long" if is_long(row.answers[loop.index0]) }}" data-label="{{ column }}">
-      {{- row.answers[loop.index0] }}</td>{% endfor %}
-    <td class="code" data-label="outcome">{{ row.outcome }}{% if row.code %} ({{ row.code }}){% endif %}</td></tr>
-  {% endfor %}</tbody>
 {% endmacro %}
 {% block body %}
 <p class="verdict">{{ "{:,}".format(ok) }} of {{ "{:,}".format(asked) }} rows answered — {{ status }}</p>
