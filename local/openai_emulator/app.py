@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from local.openai_emulator.emulator import Emulator
 from local.openai_emulator.errors import ApiError
-from local.openai_emulator.routers import batches, control, files, models
+from local.openai_emulator.routers import batches, control, files, models, requests
 from local.openai_emulator.routers.calls import DroppedCallError, admit_call
 from local.openai_emulator.routers.replies import Dropped, Json, WithTransport
 
@@ -29,7 +29,7 @@ def create_app(emulator: Emulator) -> ASGIApp:
 
     app = FastAPI(title="OpenAI emulator", lifespan=lifespan, openapi_url=None)
     app.state.emulator = emulator
-    for resource in (files, batches, models):
+    for resource in (files, batches, models, requests):
         app.include_router(resource.router, dependencies=[Depends(admit_call)])
     app.include_router(control.router)
 

@@ -38,9 +38,7 @@ class BatchRow:
                 return self.not_run(fault.code, fault.message)
             case "no_response_member":
                 return self._encoded({"error": {"code": fault.code, "message": fault.message}})
-        kind = "server_error" if fault.status >= 500 else "invalid_request_error"
-        body = error_body(fault.message, code=fault.code, type_=kind)
-        return self.line(Answer(fault.status, body, Tokens()), as_string=as_string)
+        return self.line(failed_answer(fault), as_string=as_string)
 
     def not_run(self, code: str, message: str) -> bytes:
         """Write the line of a row that was never run."""
@@ -48,3 +46,9 @@ class BatchRow:
 
     def _encoded(self, members: dict[str, Any]) -> bytes:
         return orjson.dumps({"id": f"batch_req_{self._id}", "custom_id": self.request["custom_id"], **members}) + b"\n"
+
+
+def failed_answer(fault: FailRows) -> Answer:
+    """Return the error response of a row that a fault struck."""
+    kind = "server_error" if fault.status >= 500 else "invalid_request_error"
+    return Answer(fault.status, error_body(fault.message, code=fault.code, type_=kind), Tokens())

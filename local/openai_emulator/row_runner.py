@@ -4,14 +4,14 @@ import random
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import orjson
 
 from local.openai_emulator.active_faults import ActiveFaults
 from local.openai_emulator.answerers.request import Answer
 from local.openai_emulator.answers import answer
-from local.openai_emulator.batch_rows import BatchRow
+from local.openai_emulator.batch_rows import BatchRow, failed_answer
 from local.openai_emulator.faults import (
     AnswerRows,
     DuplicateRows,
@@ -139,6 +139,20 @@ class RowRunner:
             )
             batch.usage.add(lines.usage)
             self._store.save(batch)
+
+    def answer_at_once(self, url: str, body: dict[str, Any], raw: bytes, now: int) -> Answer:
+        """Answer a request that is in no batch, with the faults that strike it as a batch's first line."""
+        key = (body["model"], 1, "", raw, orjson.dumps(body))
+        failure = self._faults.for_row(FailRows, *key)
+        if failure is not None:
+            return failed_answer(failure)
+        given = self._faults.for_row(AnswerRows, *key)
+        if given is not None:
+            return given_answer(given, body)
+        if self._upstream is not None:
+            return self._upstream.answers([{"url": url, "body": body}])[0]
+        spoiling = self._faults.for_row(SpoilAnswers, *key)
+        return answer(url, body, now, spoiling.how if spoiling else None)
 
     def write_rows_not_run(self, batch: Batch, status: str, now: float) -> None:
         """Write a line in the error file for every row that was not run before the batch ended as `status`."""

@@ -15,8 +15,10 @@ import threading
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from local.openai_emulator.active_faults import ActiveFaults
+from local.openai_emulator.answerers.request import Answer
 from local.openai_emulator.errors import cannot_find_file
 from local.openai_emulator.faults import (
     EmptyErrorFile,
@@ -83,6 +85,10 @@ class Runner:
                 self._store.save(batch)
         self.wake()
         return True
+
+    def answer_at_once(self, url: str, body: dict[str, Any], raw: bytes) -> Answer:
+        """Answer a request that is in no batch. The faults of rows strike it, too."""
+        return self._rows.answer_at_once(url, body, raw, int(self._clock()))
 
     def expire(self, batch: Batch) -> None:
         """Let the completion window end now."""

@@ -31,12 +31,13 @@ from dropbatch.domain.errors import (
     OpenAIRequestError,
 )
 from dropbatch.domain.states import OpenAIStatus
-from dropbatch.ports import OpenAI, RemoteUsage
+from dropbatch.ports import Answering, OpenAI, RemoteUsage
 from local.openai_emulator.faults import AnyFault
 from local.openai_emulator.testing import RunningEmulator, running_emulator
 from tests.fakes import FakeClock, FakeOpenAI, answer_ok
 
 CHAT = "/v1/chat/completions"
+REQUEST = b'{"model": "gpt-6-luna", "messages": [{"role": "user", "content": "hello"}]}'
 OTHER_KEY = "sk-other-project"
 RETIRED, RETIRED_AT = "o1", datetime(2026, 10, 23, tzinfo=UTC).timestamp()
 """A model that OpenAI has shut down, and when."""
@@ -61,6 +62,7 @@ class Service(ABC):
     """A port, and the ways in which a test can change the service behind it."""
 
     openai: OpenAI
+    answering: Answering
 
     @abstractmethod
     def finish(self) -> None:
@@ -91,7 +93,7 @@ class Service(ABC):
 class Fake(Service):
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.openai = self.fake = FakeOpenAI(self.clock)
+        self.openai = self.answering = self.fake = FakeOpenAI(self.clock)
         self.fake.ending = None
         self.fake.projects = {OTHER_KEY: "other"}
 
@@ -134,7 +136,7 @@ class Fake(Service):
 
 class Real(Service):
     def __init__(self, openai: OpenAIBatches, emulator: RunningEmulator, key: Key, strike: Callable[..., None]) -> None:
-        self.openai = openai
+        self.openai = self.answering = openai
         self.emulator, self.key, self.strike = emulator, key, strike
         emulator.delays.in_progress = 60
 
@@ -302,6 +304,7 @@ def test_every_call_reports_a_key_that_is_not_accepted(service: Service, tmp_pat
         lambda: content(openai, made.input_file_id),
         lambda: openai.delete_file(made.input_file_id),
         lambda: openai.has_model("gpt-6-luna"),
+        lambda: service.answering.ask(CHAT, REQUEST),
     ]
     for call in calls:
         with pytest.raises(OpenAIAuthError):
@@ -375,6 +378,38 @@ def test_a_model_exists_or_not_or_the_server_does_not_say(service: Service) -> N
     assert service.openai.has_model(RETIRED) is False
     service.be_odd("no_models")
     assert service.openai.has_model(RETIRED) is None
+
+
+ENDPOINTS = {
+    CHAT: {"messages": [{"role": "user", "content": "hello"}]},
+    "/v1/responses": {"input": "hello"},
+    "/v1/embeddings": {"input": "hello"},
+    "/v1/moderations": {"input": "hello"},
+}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_a_request_is_answered_at_once_as_in_a_batch(service: Service, tmp_path: Path, endpoint: str) -> None:
+    body = {"model": "gpt-6-luna", **ENDPOINTS[endpoint]}
+    response = service.answering.ask(endpoint, json.dumps(body).encode())
+    path = tmp_path / "batch.jsonl"
+    path.write_text(json.dumps({"custom_id": "1", "method": "POST", "url": endpoint, "body": body}) + "\n")
+    made = service.openai.create(service.openai.upload(path, "batch.jsonl"), endpoint, {})
+    service.finish()
+    (line,) = content(service.openai, service.openai.retrieve(made.id).output_file_id or "").splitlines()
+    in_batch = json.loads(line)["response"]
+    times = ("created", "created_at", "completed_at")
+    assert response.status == in_batch["status_code"] == 200
+    at_once = json.loads(response.body)
+    assert {name: item for name, item in at_once.items() if name not in times} == {
+        name: item for name, item in in_batch["body"].items() if name not in times
+    }
+
+
+def test_a_request_for_a_model_that_is_gone_has_a_response_that_says_so(service: Service) -> None:
+    service.retire(RETIRED)
+    response = service.answering.ask(CHAT, REQUEST.replace(b"gpt-6-luna", RETIRED.encode()))
+    assert (response.status, json.loads(response.body)["error"]["code"]) == (404, "model_not_found")
 
 
 def test_a_key_of_another_project_sees_nothing_of_the_first(service: Service, tmp_path: Path) -> None:
@@ -530,6 +565,20 @@ def test_each_call_says_what_a_refusal_is_about(
         with pytest.raises(type(error)) as raised:
             call()
         assert (type(raised.value), raised.value.code, raised.value.kind) == (type(error), code, error.kind)
+
+
+@pytest.mark.parametrize(("status", "code", "error"), REFUSALS, ids=lambda value: value if type(value) is str else "")
+def test_a_single_request_has_a_response_if_it_is_refused_for_its_own_sake(
+    service: Service, status: int, code: str, error: OpenAIError
+) -> None:
+    service.refuse("ask", CHAT, status, code, error)
+    if type(error) is OpenAIRequestError:
+        response = service.answering.ask(CHAT, REQUEST)
+        assert (response.status, json.loads(response.body)["error"]["code"]) == (status, code)
+        return
+    with pytest.raises(type(error)) as raised:
+        service.answering.ask(CHAT, REQUEST)
+    assert (type(raised.value), raised.value.code) == (type(error), code)
 
 
 def test_refusal_kinds_separate_blocked_accounts_from_temporary_errors() -> None:
@@ -807,6 +856,7 @@ CALLS: dict[str, Callable[[OpenAIBatches, Path], object]] = {
     "sees": lambda openai, _: openai.sees("file-1"),
     "delete_file": lambda openai, _: openai.delete_file("file-1"),
     "has_model": lambda openai, _: openai.has_model("gpt-6-luna"),
+    "ask": lambda openai, _: openai.ask(CHAT, REQUEST),
 }
 
 
@@ -816,16 +866,34 @@ def test_read_calls_are_tried_twice_and_writes_once(tmp_path: Path, name: str, l
     wire = Wire(lost)
     with pytest.raises(OpenAIOutcomeUnknownError):
         CALLS[name](wire.adapter(), batch_file(tmp_path, "1"))
-    once = name in ("upload", "create", "streaming", "delete_file", "has_model")
+    once = name in ("upload", "create", "streaming", "delete_file", "has_model", "ask")
     assert len(wire.requests) == (1 if once else 2)
     timeouts = [request.extensions["timeout"] for request in wire.requests]
     assert {timeout["connect"] for timeout in timeouts} == {5}
     assert {timeout["read"] for timeout in timeouts} == {
-        {"create": 25, "upload": 60, "streaming": 60, "has_model": 5}.get(name, 15)
+        {"create": 25, "upload": 60, "streaming": 60, "has_model": 5, "ask": 30}.get(name, 15)
     }
     # The longest duration of a call in a poll. For a create it is less than the minute that a lease leaves.
     slowest = sum(2 * timeout["connect"] + timeout["write"] + timeout["read"] for timeout in timeouts)
     assert slowest <= {"create": 59, "upload": 90, "streaming": 90}.get(name, 80)
+
+
+@pytest.mark.parametrize("base_url", [OWN, "http://127.0.0.1:8080/openai/v1"])
+def test_a_single_request_is_sent_byte_for_byte(base_url: str) -> None:
+    wire = Wire(httpx2.Response(200, content=b'{"id": "x",  "n": 1.50}'))
+    body = '{"model":"m",  "input":"größe 😀"}'.encode()
+    response = wire.adapter(base_url).ask("/v1/responses", body)
+    assert (response.status, response.body) == (200, b'{"id": "x",  "n": 1.50}')
+    (request,) = wire.requests
+    assert (request.method, str(request.url)) == ("POST", f"{base_url}/responses")
+    assert request.read() == body
+    assert request.headers["content-type"] == "application/json"
+
+
+def test_a_page_with_status_200_is_no_response() -> None:
+    for text in ("<html>Welcome</html>", "[]", ""):
+        with pytest.raises(OpenAIOutcomeUnknownError):
+            Wire(httpx2.Response(200, text=text)).adapter().ask(CHAT, REQUEST)
 
 
 @pytest.mark.slow

@@ -38,6 +38,7 @@ class FakeContext:
     max_month_usd: Decimal | None = None
     zone: tzinfo = UTC
     openai_base_url: str = ""
+    tries_at_once: bool = True
     scratch_bytes: int | None = None  # the size of the disk; None: unlimited
 
     def __post_init__(self) -> None:
@@ -86,6 +87,7 @@ class FakeContext:
             secret_name="the-secret",
             openai_base_url=self.openai_base_url,
             zone=self.zone,
+            answering=seen("openai", self.openai) if self.tries_at_once else None,
         )
 
 

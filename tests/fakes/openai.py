@@ -1,4 +1,4 @@
-"""OpenAI's Files and Batches in memory: as strict as the service, with the oddities that a test sets."""
+"""OpenAI's Files, Batches and endpoints in memory: as strict as the service, with the oddities that a test sets."""
 
 import json
 import random
@@ -13,11 +13,12 @@ from dropbatch.domain.errors import (
     OpenAIAuthError,
     OpenAIError,
     OpenAINotFoundError,
+    OpenAIOutcomeUnknownError,
     OpenAIRateLimitError,
     OpenAIRequestError,
 )
 from dropbatch.domain.states import TERMINAL, OpenAIStatus
-from dropbatch.ports import RemoteBatch
+from dropbatch.ports import RemoteBatch, Response
 from tests.fakes.answers import answer_ok, echo, tokens_of, usage_of, wrong_lines
 from tests.fakes.download import FakeDownload
 from tests.fakes.names import Numbers
@@ -69,6 +70,7 @@ class FakeOpenAI:
         self.token_limit: int | None = None
         self.creates_an_hour: int | None = 2_000
         self.cancelled: list[str] = []
+        self.asked: list[dict[str, Any]] = []  # the requests that were sent alone
         self._version: str | None = None
         self._projects_of: dict[str, str] = {}  # by file or batch
         self._created: deque[float] = deque()  # when, in the last hour
@@ -194,6 +196,21 @@ class FakeOpenAI:
         self._call("has_model", model)
         return (self.models is None or model in self.models) if self.tells_models else None
 
+    def ask(self, endpoint: str, body: bytes) -> Response:
+        try:
+            self._call("ask", endpoint, body)
+        except OpenAIRequestError as refusal:
+            return _refused(refusal.status, refusal.code)
+        request = {"custom_id": f"ask-{len(self.asked)}", "method": "POST", "url": endpoint, "body": json.loads(body)}
+        if self.models is not None and request["body"].get("model") not in self.models:
+            return _refused(404, "model_not_found")
+        self.asked.append(request)
+        _, line = self.answer(request) or ("", {})
+        response = line.get("response")
+        if not response:
+            raise OpenAIOutcomeUnknownError("no_answer")
+        return Response(response["status_code"], json.dumps(response["body"], ensure_ascii=False).encode())
+
     @contextmanager
     def streaming(self, file_id: str, start: int = 0) -> Iterator[FakeDownload]:
         project = self._call("streaming", file_id, start)
@@ -290,3 +307,7 @@ class FakeOpenAI:
     def paid_answers(self) -> Counter[tuple[str, int]]:
         """Return the number of answers with status 200 in output files, by job and row."""
         return Counter(self._paid)
+
+
+def _refused(status: int, code: str) -> Response:
+    return Response(status, json.dumps({"error": {"message": "refused", "code": code}}).encode())

@@ -14,6 +14,7 @@ NAMES = {
     "NotificationEmail", "PermissionsBoundary", "PollSchedule", "OpenAIBaseUrl", "LogRetentionDays", "Runtime",
     "Architecture", "AbsenceConfirmationSeconds", "RecipeWaitSeconds", "EnqueuedTokenLimits", "MaxDropGigabytes",
     "MaxLineMegabytes", "Parquet", "AlarmEmail", "MaxJobCost", "MaxMonthlyCost", "TimeZone", "OpenAIFileDays",
+    "TryAtOnce",
 }  # fmt: skip
 
 
@@ -130,6 +131,9 @@ def test_token_limits_leave_room_in_an_environment_of_four_kilobytes(expanded: T
 
     def length(value: Any) -> int:
         name = next(iter(references(value)), "")
+        allowed = expanded["Parameters"].get(name, {}).get("AllowedValues")
+        if allowed:
+            return max(map(len, map(str, allowed)))
         return 40 if name in NAMES or not name else bytes_of.get(resources.get(name, {}).get("Type"), 150)
 
     others = sum(

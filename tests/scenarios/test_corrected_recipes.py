@@ -13,7 +13,7 @@ from dropbatch.domain.states import JobState
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Notification
 from tests.driving import RECIPE, deliver, drop, jobs, pass_time, result, result_json, rows, run
-from tests.fakes import INBOX, FakeContext, Killer, answer_ok
+from tests.fakes import INBOX, RESULTS, FakeContext, Killer, answer_ok
 from tests.schedules.invariants import check
 
 COMMENTS = b"Kommentar\nzu teuer\nprima\n"
@@ -169,10 +169,14 @@ def test_messages_of_a_recipe_and_a_file_in_another_folder_name_each_other(fake:
         run_until_quiet(fake)
     rejected = mail(fake, "Umfrage Q4.csv")
     assert rejected.subject == "umfrage/Umfrage Q4.csv: rejected, 1 problem"
-    assert lines(rejected)[-4:] == [
+    draft = result_json(fake, "rejected.json")["draft"]
+    assert lines(rejected)[-6:] == [
         "A recipe was dropped into `rezepte/` 3 minutes ago; to use it for this file, put it into `umfrage/`: "
         f"aws s3 cp s3://{INBOX}/rezepte/recipe.yaml s3://{INBOX}/umfrage/recipe.yaml",
         "  or, in the S3 console, copy `rezepte/recipe.yaml` into the folder `umfrage/`",
+        "A recipe is drafted for this file. Download it, and edit it, above all its question: aws s3 cp "
+        f"{shlex.quote(f's3://{RESULTS}/{draft}')} recipe.yaml",
+        "  or, in the S3 console, open `recipe.yaml` in the folder of the results",
         "Upload the recipe; the file is then read again automatically: aws s3 cp recipe.yaml "
         f"s3://{INBOX}/umfrage/recipe.yaml",
         "  or, in the S3 console, upload it into the folder `umfrage/`",
@@ -209,7 +213,7 @@ def test_a_recipe_of_another_folder_is_copied_with_the_files_that_it_names(fake:
         "  or, in the S3 console, copy `rezepte/recipe.yaml`, `rezepte/ask.md` into the folder `umfrage/`; copy "
         "`rezepte/parts/system.md` into the folder `umfrage/parts/`"
     )
-    first, second = lines(mail(fake, "a.csv"))[-4:-2]
+    first, second = lines(mail(fake, "a.csv"))[-6:-4]
     assert first.endswith(f"put it into `umfrage/`: {command}")
     assert second == console
     drop(fake, "rezepte/recipe.yaml", recipe + b"# once more\n")

@@ -12,7 +12,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Notification
-from tests.driving import RECIPE, deliver, drop, jobs, notification_of_each_job, pass_time, run, survive
+from tests.driving import RECIPE, deliver, drop, jobs, notification_of_each_job, pass_time, result_json, run, survive
 from tests.fakes import FakeContext, Fault, Faults, Killer, answer_ok, response_line
 
 FOLDER = "lake/reviews/dt=2026-11-27"
@@ -185,7 +185,11 @@ def test_a_digest_says_what_to_do_about_files_without_a_recipe(fake: FakeContext
     (rejected,) = fake.topics.people
     lines = rejected.text.splitlines()
     at = lines.index("What to do, for example for a.csv:")
-    assert lines[at + 1 : at + 3] == [
+    draft = result_json(fake, "rejected.json", jobs(fake)[0])["draft"]
+    assert lines[at + 1 : at + 5] == [
+        "A recipe is drafted for this file. Download it, and edit it, above all its question: "
+        f"aws s3 cp s3://the-results/{draft} recipe.yaml",
+        "  or, in the S3 console, open `recipe.yaml` in the folder of the results",
         "Upload the recipe; the file is then read again automatically: "
         "aws s3 cp recipe.yaml s3://the-inbox/lakes/recipe.yaml",
         "  or, in the S3 console, upload it into the folder `lakes/`",

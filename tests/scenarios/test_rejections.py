@@ -132,11 +132,11 @@ CASES = {
         key="shema",
         recipe=RECIPE + b"shema: {a: string}\n",
     ),
-    "a key that is not supported yet": Wrong(
+    "known answers in no column": Wrong(
         "a.csv",
         b"text\na\n",
-        "not_supported_yet",
-        ("Line 3 of recipe.yaml", "not supported yet", "leave it out"),
+        "wrong_type",
+        ("Line 3 of recipe.yaml", "`expect` must be the name of a column", "not the number 5"),
         3,
         key="expect",
         recipe=RECIPE + b"expect: 5\n",

@@ -320,6 +320,26 @@ class OpenAI(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The response to one request: its HTTP status, and its body, which is a JSON object."""
+
+    status: int
+    body: bytes
+
+
+class Answering(Protocol):
+    """OpenAI's endpoints, asked directly. Each request is answered at once, and costs the standard price."""
+
+    def ask(self, endpoint: str, body: bytes) -> Response:
+        """Send a request, of which `body` is the JSON, and return its response. It takes some 30 seconds at most.
+
+        A request that OpenAI refuses for its own sake (400, 404, 422) has a response, too, and costs nothing. All other
+        failures raise an OpenAIError of `domain.errors`. The call is never retried.
+        """
+        ...
+
+
 class Observer(Protocol):
     """Logs and metrics. They hold only codes, ids and numbers."""
 

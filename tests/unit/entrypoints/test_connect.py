@@ -24,7 +24,7 @@ NUMBERS = {
 @pytest.fixture
 def environment() -> dict[str, str]:
     environment = {"AWS_REGION": "us-east-1", **{name.upper(): str(number) for name, number in NUMBERS.items()}}
-    environment["TIME_ZONE"] = "UTC"
+    environment |= {"TIME_ZONE": "UTC", "TRY_AT_ONCE": "enabled"}
     for member in fields(Settings):
         environment.setdefault(member.name.upper(), "1" if member.type in (int, Decimal) else f"the-{member.name}")
     return {**environment, "TOKEN_LIMITS": ""}
@@ -75,3 +75,18 @@ def test_the_zones_of_a_machine_without_any_are_those_of_the_layer() -> None:
 def test_a_limit_that_is_no_amount_is_reported_in_a_sentence(environment: dict[str, str], amount: str) -> None:
     with pytest.raises(SettingsIncompleteError, match="MAX_JOB_COST"):
         Settings.from_environment({**environment, "MAX_JOB_COST": amount})
+
+
+@pytest.mark.parametrize(("value", "answers"), [("enabled", True), ("disabled", False)])
+def test_rows_of_try_are_answered_unless_the_stack_forbids_it(
+    environment: dict[str, str], tmp_path: Path, value: str, answers: bool
+) -> None:
+    settings = Settings.from_environment({**environment, "TRY_AT_ONCE": value})
+    context = connect(settings, observer=FakeObserver(), clock=FakeClock(), scratch=tmp_path, new_token=lambda: "t")
+    assert (context.answering is not None) is answers
+    assert context.answering in (context.openai, None)
+
+
+def test_a_switch_is_enabled_or_disabled(environment: dict[str, str]) -> None:
+    with pytest.raises(SettingsIncompleteError, match="TRY_AT_ONCE must be enabled or disabled"):
+        Settings.from_environment({**environment, "TRY_AT_ONCE": "true"})

@@ -248,3 +248,19 @@ def test_a_cached_batch_price_of_the_list_counts_only_where_openai_has_one(
     finally:
         prices._listed_prices.cache_clear()
     assert cached == (Decimal("0.001") if discount else Decimal(str(found.batch.input_mtok)))
+
+
+def test_a_request_that_is_answered_at_once_has_the_standard_price() -> None:
+    found = prices_of("gpt-6-luna")
+    assert found is not None
+    assert found.at_once is not None
+    assert found.at_once.batch == found.standard
+    assert found.at_once.batch != found.batch
+    given = prices_of("gpt-6-luna", given=GivenPrices(Decimal(1), Decimal(2)))
+    assert given is not None
+    assert given.at_once is None, "the recipe says what a batch costs, and nothing else"
+    usage = Usage(1_000_000, 0, 0, 0)
+    at_once, batch = (CostMeter("gpt-6-luna", "/v1/chat/completions", at_once=at_once) for at_once in (True, False))
+    for meter in (at_once, batch):
+        meter.add([usage])
+    assert at_once.total().usd == at_once.total().standard_usd == batch.total().standard_usd > batch.total().usd

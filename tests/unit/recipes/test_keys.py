@@ -2,7 +2,7 @@
 
 from dataclasses import MISSING, fields
 
-from dropbatch.recipes.keys import KEYS, READING_KEYS, RECIPES_OWN, SHORT_FORM, Recipe
+from dropbatch.recipes.keys import KEYS, MEMBERS, READING_KEYS, RECIPES_OWN, SHORT_FORM, Recipe
 from dropbatch.recipes.parser import parse_recipe
 
 from .driving import SHORT
@@ -20,8 +20,9 @@ def test_a_short_recipe_has_defaults_for_all_it_leaves_out() -> None:
 
 def test_each_key_is_a_member_of_a_recipe_with_a_default() -> None:
     members = {member.name: member for member in fields(Recipe)}
-    assert KEYS.keys() == members.keys() - {"path", "files", "file_keys", "places", "problems"}
-    for key in KEYS:
+    assert set(MEMBERS.values()) == members.keys() - {"path", "files", "file_keys", "places", "problems"}
+    assert MEMBERS.keys() == KEYS.keys()
+    for key in MEMBERS.values():
         assert members[key].default is not MISSING or members[key].default_factory is not MISSING
 
 

@@ -1,9 +1,5 @@
 """The closed list of keys, and the values of each."""
 
-import pytest
-
-from dropbatch.recipes.keys import NOT_SUPPORTED_YET
-
 from .driving import SHORT, only, problems_of
 
 ASKED = 'messages: [{role: user, content: "{{ text }}"}]'
@@ -14,12 +10,6 @@ def test_an_unknown_key_names_the_nearest() -> None:
     assert (problem.code, problem.line, problem.key) == ("unknown_key", 3, "perameters")
     assert problem.path == "reviews/recipe.yaml"
     assert "parameters?" in problem.message
-
-
-@pytest.mark.parametrize("key", sorted(NOT_SUPPORTED_YET))
-def test_a_planned_key_is_distinguished_from_a_typo(key: str) -> None:
-    problem = only(problems_of(f"{SHORT}{key}: 1\n"))
-    assert (problem.code, problem.key) == ("not_supported_yet", key)
 
 
 def test_all_problems_are_found_at_once() -> None:

@@ -1,4 +1,4 @@
-"""OpenAI's Files and Batches.
+"""OpenAI's Files and Batches, and single requests.
 
 The SDK takes half a second and 50 MB to load, so it is imported for the first call.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dropbatch.adapters.openai_answers import id_of, read_answer, remote_batch
-from dropbatch.adapters.openai_errors import is_object, translate_errors, unless_unsupported
+from dropbatch.adapters.openai_errors import is_object, is_refused_request, translate_errors, unless_unsupported
 from dropbatch.batch_api.error_codes import MODEL_NOT_FOUND
 from dropbatch.batch_api.limits import COMPLETION_WINDOW, MIN_REQUEST_FILE_DAYS, OPENAI_FILE_DAYS
 from dropbatch.batch_api.servers import host_of, is_openai_host
@@ -24,7 +24,7 @@ from dropbatch.domain.errors import (
     OpenAIOutcomeUnknownError,
     OpenAIRequestError,
 )
-from dropbatch.ports import RemoteBatch
+from dropbatch.ports import RemoteBatch, Response
 
 T = TypeVar("T")
 
@@ -52,6 +52,9 @@ UPLOADED_SECONDS = 60.0
 MODEL_SECONDS = 5.0
 """How long the question whether a model exists waits for its answer: a drop's intake waits with it."""
 
+ASK_SECONDS = 30.0
+"""How long a single request waits for its answer: a model that reasons may take that long."""
+
 PAGE_BATCHES = 100
 """How many batches a page of the list has: OpenAI's maximum."""
 
@@ -60,7 +63,7 @@ _NO_RANGE = re.compile(r"bytes \*/(\d+)")
 
 
 class OpenAIBatches:
-    """`ports.OpenAI` on the `openai` SDK.
+    """`ports.OpenAI` and `ports.Answering` on the `openai` SDK.
 
     `read_key(fresh)` returns (API key, its version). It raises OpenAIAuthError if there is no key, and reads past its
     cache if `fresh` is set. `transport` replaces the network in tests.
@@ -174,6 +177,24 @@ class OpenAIBatches:
             return self._call(lambda client: unless_unsupported(lambda: call(client)))
         except OpenAINotFoundError as error:
             return False if error.code == MODEL_NOT_FOUND else None
+
+    def ask(self, endpoint: str, body: bytes) -> Response:
+        def call(client: Client) -> Response:
+            import httpx2
+            import openai
+
+            options: Any = {"timeout": _timeout(ASK_SECONDS), "headers": {"Content-Type": "application/json"}}
+            try:
+                # The body is sent byte for byte: the SDK's own methods would build it again.
+                made = client.post(endpoint.removeprefix("/v1"), cast_to=httpx2.Response, content=body, options=options)
+            except openai.APIStatusError as error:
+                if not is_refused_request(error):
+                    raise
+                return Response(error.status_code, error.response.content)
+            read_answer(made.content)
+            return Response(made.status_code, made.content)
+
+        return self._call(call)
 
     @contextmanager
     def streaming(self, file_id: str, start: int = 0) -> Iterator[_Download]:

@@ -82,6 +82,11 @@ def _error_of(error: openai.APIStatusError) -> OpenAIError:
     return OpenAIRequestError(code, status)
 
 
+def is_refused_request(error: openai.APIStatusError) -> bool:
+    """Return whether an error says that the request itself is wrong, and nothing about key, account or server."""
+    return is_object(error.response.content) and isinstance(_error_of(error), OpenAIRequestError)
+
+
 def unless_unsupported(call: Callable[[], T]) -> T | None:
     """Return the result of a call; None if the server has no such call: 405, 501, or a page with 404."""
     import openai

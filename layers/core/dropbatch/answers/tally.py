@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any, Self
 
+from dropbatch.answers.agreement import Agreement, merge
+from dropbatch.answers.agreement import from_json as agreement_of
 from dropbatch.answers.cost import Cost, Differences, ModelCost
 from dropbatch.answers.duplicates import Duplicates
 from dropbatch.answers.usage import Usage, token_counts
@@ -39,7 +41,10 @@ class Reason:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts by outcome, reasons by (outcome, code), tokens, how often each category was answered, and a `Cost`."""
+    """Counts by outcome, reasons by (outcome, code), tokens, how often each category was answered, and a `Cost`.
+
+    `agreement` compares answers with known ones. It is counted where a row and its answer are written together.
+    """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     reasons: dict[tuple[Outcome, str], Reason] = field(default_factory=dict)
@@ -56,6 +61,7 @@ class Tally:
     models: dict[str, ModelCost] = field(default_factory=dict)
     differences: Differences = field(default_factory=Differences)
     duplicates: Duplicates = field(default_factory=Duplicates)
+    agreement: Agreement = field(default_factory=dict)
 
     def count(self, row: int, outcome: Outcome, code: str | None, message: str | None = None) -> None:
         """Count a row by its outcome and, if it has no good answer, by its reason."""
@@ -158,6 +164,7 @@ class Tally:
         self.outcomes.update(other.outcomes)
         self.tokens.update(other.tokens)
         self.duplicates.merge(other.duplicates)
+        merge(self.agreement, other.agreement)
         for (outcome, code), reason in other.reasons.items():
             self._reason(outcome, code, reason)
         for column, counts in other.categories.items():
@@ -219,6 +226,7 @@ class Tally:
             "models": {name: cost.to_json() for name, cost in self.models.items()},
             "differences": self.differences.to_json(),
             "duplicates": self.duplicates.to_json(),
+            "agreement": self.agreement,
         }
 
     @classmethod
@@ -243,6 +251,7 @@ class Tally:
             models={name: ModelCost.from_json(cost) for name, cost in members.get("models", {}).items()},
             differences=Differences.from_json(members["differences"]) if "differences" in members else Differences(),
             duplicates=Duplicates.from_json(members.get("duplicates", {})),
+            agreement=agreement_of(members.get("agreement", {})),
         )
 
 

@@ -122,6 +122,9 @@ def _read_rendered(context: Context, rows: JobRows, shards: Sequence[Shard]) -> 
                 rendered.samples.append(sample | {"row": rows.number_in_file(sample["row"])})
     for reason in rendered.tally.reasons.values():
         reason.row = rows.number_in_file(reason.row)
+    for column in rendered.tally.agreement.values():
+        for each in column["disagreements"]:
+            each["row"] = rows.number_in_file(each["row"])
     return rendered
 
 

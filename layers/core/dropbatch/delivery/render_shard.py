@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import orjson
 
 from dropbatch.answers.tally import Tally
+from dropbatch.delivery.known_answers import KnownAnswers
 from dropbatch.delivery.row_results import RowChunk, RowResults
 from dropbatch.delivery.shard_pieces import (
     AnswersWriter,
@@ -120,6 +121,8 @@ def render(
         has_failed = bool(tally.unanswered) or BAD_ROW in index.groups
         has_failed |= shared is not None and shared.may_have_failed
         writers = _open_pieces(pieces, rows, has_responses=not is_one_batch, has_failed=has_failed)
+        if rows.compiled is not None and rows.compiled.expected:
+            writers.append(KnownAnswers(rows, rows.compiled, skipped))
         if progress.fingerprints is not None and has_fingerprints(rows):
             writers.append(pieces.open_fingerprints())
         at_once = _rows_at_once(context, keys, tally.rows)

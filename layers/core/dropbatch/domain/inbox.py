@@ -1,8 +1,9 @@
 """Objects of the inbox that wait to be taken in, files that wait for a recipe, and the known recipes."""
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 
-from dropbatch.domain.items import Item
+from dropbatch.domain.items import Item, WorkItem
 from dropbatch.domain.outbox import OutboxItem
 
 
@@ -54,6 +55,7 @@ class WaitingFile(Item):
     recipe_sha256: str | None = None
     blames_recipe: bool = False  # the recipe, or a file that it names, is wrong in itself
     reading: str = ""
+    meaning: str = ""  # a hash of all that the recipe means for files; empty if it is not known
     cancelled_by: str = ""  # the version of the `.cancel` that ended the wait
 
     def still_waits(self, now: int) -> bool:
@@ -73,3 +75,20 @@ class KnownRecipe(Item):
     version_id: str = ""  # the version that the last notification is about
     notified_for: str = ""  # the version of the object that caused it: the recipe, or a file that it names
     notified_at: int = 0
+
+
+@dataclass(slots=True)
+class TriedRecipe(WorkItem):
+    """The requests of a recipe's `try`, by their hashes: those that have an answer, and those that are on their way.
+
+    Money is reserved for those on their way, until they are settled.
+    """
+
+    bucket: str
+    key: str
+    version_id: str = ""  # the version for which requests were sent last
+    sent: int = 0  # how many were sent for it
+    digests: list[str] = field(default_factory=list)  # of requests that have an answer
+    pending: list[str] = field(default_factory=list)  # of those on their way
+    reserved_usd: Decimal | None = None  # None: no request is on its way
+    reserved_month: str = ""

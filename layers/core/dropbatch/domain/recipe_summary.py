@@ -1,7 +1,7 @@
 """A recipe as Dropbatch understood it, in short, for messages to its owner."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -23,7 +23,8 @@ class Understood:
     """A recipe in short.
 
     `model` is None if each row names its own, or the endpoint has a default. `uses` are columns of the rows.
-    `uses_row` says that the whole row is used, too. `asks` says in a few words which rows are sent.
+    `uses_row` says that the whole row is used, too. `asks` says in a few words which rows are sent. `compares` has
+    the column of the rows with known answers, by the column of the answers.
     """
 
     model: str | None
@@ -33,6 +34,7 @@ class Understood:
     adds: Sequence[AddedColumn]
     added_last: Sequence[str]  # the columns for status and error
     asks: str
+    compares: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -45,4 +47,5 @@ class Understood:
                 *(AddedColumn(name, "string").to_json() for name in self.added_last),
             ],
             "rows": self.asks,
+            **({"compares": dict(self.compares)} if self.compares else {}),
         }

@@ -33,6 +33,11 @@ def connect(
         "collect": settings.collect_dead_letters_url,
         "drop_events": settings.drop_event_dead_letters_url,
     }
+    openai = OpenAIBatches(
+        KeySecret(clients.secrets(), settings.openai_secret_arn),
+        settings.openai_base_url,
+        file_days=settings.openai_file_days,
+    )
     return Context(
         objects=S3Objects(clients.later("s3")),
         table=DynamoTable(clients.client("dynamodb"), settings.table),
@@ -43,11 +48,7 @@ def connect(
         topics=SnsTopics(
             clients.later("sns"), settings.notifications_topic_arn, settings.events_topic_arn, settings.alarms_topic_arn
         ),
-        openai=OpenAIBatches(
-            KeySecret(clients.secrets(), settings.openai_secret_arn),
-            settings.openai_base_url,
-            file_days=settings.openai_file_days,
-        ),
+        openai=openai,
         observer=observer,
         buckets=Buckets(settings.inbox_bucket, settings.results_bucket, settings.work_bucket),
         clock=clock,
@@ -65,4 +66,5 @@ def connect(
         openai_base_url=settings.openai_base_url,
         secret_name=settings.openai_secret_arn,
         zone=settings.zone,
+        answering=openai if settings.try_at_once else None,
     )

@@ -8,6 +8,8 @@ from typing import Self
 
 from dropbatch.batch_api.models import EXAMPLE_MODEL
 
+_SWITCH = {"enabled": True, "disabled": False}
+
 
 class SettingsIncompleteError(RuntimeError):
     """The environment lacks settings, or holds some that cannot be read."""
@@ -40,6 +42,7 @@ class Settings:
     max_monthly_cost: Decimal
     max_drop_gigabytes: int
     max_line_megabytes: int  # of 2**20 bytes
+    try_at_once: bool  # "enabled" or "disabled": whether the rows of a recipe's `try` are answered
     time_zone: str  # of the times in messages to people: an IANA name
     aws_region: str  # set by Lambda itself
     token_limits: Mapping[str, int] = field(default_factory=dict)  # `<model>=<tokens>`, by commas; may be empty
@@ -57,6 +60,10 @@ class Settings:
                 if not value.isdecimal():
                     raise SettingsIncompleteError(f"{member.name.upper()} must be a whole number")
                 values[member.name] = int(value)
+            elif member.type is bool:
+                if value not in _SWITCH:
+                    raise SettingsIncompleteError(f"{member.name.upper()} must be {' or '.join(_SWITCH)}")
+                values[member.name] = _SWITCH[value]
             elif member.type is Decimal:
                 values[member.name] = _amount(member.name, value)
             else:

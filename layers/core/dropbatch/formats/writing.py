@@ -207,6 +207,11 @@ def _is_text(raw: bytes, encoding: str) -> bool:
     return True
 
 
+def without_apostrophe(text: str) -> str:
+    """Return an added text of a csv without the apostrophe that was put in front of a formula."""
+    return text[1:] if text[:1] == "'" and text[1:].startswith(_FORMULA_SIGNS) else text
+
+
 def _in_encoding(values: Sequence[Any], encoding: str) -> Sequence[str]:
     """Return values as texts of an encoding: a reference to what it lacks (`&#8364;`) may hold the delimiter."""
     return [encode_text(as_text(value), encoding).decode(encoding) for value in values]

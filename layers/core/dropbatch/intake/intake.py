@@ -18,6 +18,7 @@ from dropbatch.domain.problems import Problems
 from dropbatch.domain.states import JobState
 from dropbatch.intake import markers
 from dropbatch.intake.build_job import build_job
+from dropbatch.intake.drafting import draft_recipe
 from dropbatch.intake.recipe_check import check_recipe, recipe_elsewhere
 from dropbatch.intake.recipe_parts import check_recipes_of_part, is_part, may_be_part
 from dropbatch.intake.start_job import open_job
@@ -174,15 +175,17 @@ def _reject(context: Context, job: Job, files: JobFiles, problems: Problems) -> 
         result_files.write_recipe(context, job, recipe)
     waits = waits_for_recipe(problems, has_recipe=recipe is not None)
     goes_on = waits and wait_for_another_recipe(context, job, problems, recipe)
-    elsewhere = recipe_elsewhere(context, job) if problems.has("no_recipe") else []
-    reject(context, job, problems, waits=waits, goes_on=goes_on, elsewhere=elsewhere)
+    has_none = problems.has("no_recipe")
+    elsewhere = recipe_elsewhere(context, job) if has_none else []
+    draft = draft_recipe(context, job) if has_none else None
+    reject(context, job, problems, waits=waits, goes_on=goes_on, elsewhere=elsewhere, draft=draft)
 
 
 def _wait(context: Context, job: Job, files: JobFiles, problems: Problems) -> None:
     """Release a job whose recipe or content may still come. The poller sends its message when it is due."""
     found = files.found
     if waits_for_recipe(problems, has_recipe=found is not None):
-        used = (found.path, found.sha256, found.reading) if found is not None else None
+        used = (found.path, found.sha256, found.reading, found.meaning) if found is not None else None
         wait_for_recipe(context, job, problems, used, is_rejected=False)
 
     def wait(current: Job) -> None:

@@ -8,6 +8,7 @@ from dropbatch.domain.inbox import KnownRecipe, Pending
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problems
 from dropbatch.domain.states import JobState
+from dropbatch.intake.try_recipe import try_rows
 from dropbatch.intake.waiting_files import (
     MAX_EXAMINED,
     Arrival,
@@ -139,12 +140,33 @@ def _report_usable(
             return True
         if _is_reported_by_another(context, known, arrival):
             return True
+    return _notify_usable(context, message, drop, arrival, compiled, reached, is_latest=is_latest)
+
+
+def _notify_usable(
+    context: Context,
+    message: IntakeMessage,
+    drop: Drop,
+    arrival: Arrival,
+    compiled: CompiledRecipe,
+    reached: Pending,
+    *,
+    is_latest: bool,
+) -> bool:
+    """Have the rows of `try` answered, and then notify. Return False while another process asks them."""
+    trial = None
+    if is_latest and compiled.tried:
+        trial = try_rows(context, drop, compiled, arrival.version)
+        if trial is None:
+            wait_for(context, message, failed=False)
+            return False
     waiting = wait_for(context, message, failed=False)  # if the process dies now, there was no message
     if is_latest:
         _remember(context, message, drop, arrival.recipe, is_usable=True)
     notices = notices_about([compiled.model or ""], context.now())
     files = _files_found(context, drop, arrival, reached)
-    notification = recipe_notices.usable(drop, understood(compiled), notices, files)
+    page = (trial, context.buckets.results) if trial is not None else None
+    notification = recipe_notices.usable(drop, understood(compiled), notices, files, page)
     end_pending(context, waiting, notification, people=is_latest)
     return True
 

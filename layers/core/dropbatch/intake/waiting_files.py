@@ -114,6 +114,7 @@ def _resume(context: Context, arrival: Arrival, waiting: WaitingFile) -> Job | N
 def _may_help(context: Context, recipe: RecipeText, waiting: WaitingFile) -> bool:
     """Return whether a recipe may cure a file that was rejected lately, with another recipe that differs enough."""
     is_other = waiting.recipe_sha256 != recipe.sha256 and not (waiting.reading and waiting.reading == recipe.reading)
+    is_other = is_other and not (waiting.meaning and waiting.meaning == recipe.meaning)
     return is_other and waiting.still_waits(context.now())
 
 
@@ -163,7 +164,7 @@ def job_to_resume(context: Context, drop: Drop) -> Job | None:
 
 def wait_for_another_recipe(context: Context, job: Job, problems: Problems, recipe: RecipeText | None) -> bool:
     """Record that a job, which is about to be rejected, waits for another recipe. Return True if it resumes now."""
-    used = (recipe.path, recipe.sha256, recipe.reading) if recipe is not None else None
+    used = (recipe.path, recipe.sha256, recipe.reading, recipe.meaning) if recipe is not None else None
     wait_for_recipe(context, job, problems, used, is_rejected=True)
     drop = job.drop
     try:
@@ -184,7 +185,9 @@ def wait_for_another_recipe(context: Context, job: Job, problems: Problems, reci
 
 
 def _is_known(job: Job, recipe: RecipeText | None, today: RecipeText) -> bool:
-    """Return whether a job was rejected with today's recipe, or, for a `.retry`, with one of the same meaning."""
+    """Return whether a job was rejected with today's recipe, or with one of the same meaning."""
     if recipe is None:
         return False
-    return recipe.sha256 == today.sha256 or (job.retry_of is not None and means_the_same(today, recipe))
+    if recipe.sha256 == today.sha256 or (recipe.meaning and recipe.meaning == today.meaning):
+        return True
+    return job.retry_of is not None and means_the_same(today, recipe)

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import StaleItemError
-from dropbatch.domain.inbox import Pending
+from dropbatch.domain.inbox import Pending, TriedRecipe
 from dropbatch.domain.items import WorkItem
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.poller import Poller
@@ -25,7 +25,7 @@ from dropbatch.storage.context import Context
 from dropbatch.storage.item_keys import key_of
 from dropbatch.storage.repository import Repository
 
-Leased = TypeVar("Leased", Job, Batch, Pending, Poller)
+Leased = TypeVar("Leased", Job, Batch, Pending, Poller, TriedRecipe)
 
 LEASE_SECONDS = 40
 """How long a lease lasts unless it is renewed: longer than the create of a batch (25 s) and a difference of clocks."""

@@ -36,18 +36,19 @@ def reject(
     waits: bool = False,
     goes_on: bool = False,
     elsewhere: Sequence[str] = (),
+    draft: str | None = None,
 ) -> None:
     """End a job whose drop cannot be used, unless another process has moved it, with a notification.
 
     `waits` says that another recipe takes up its file, `goes_on` that one does so now: then people get a message about
     the run that follows, and programs about both. `elsewhere` lists where recipes were dropped instead, if none was
-    found.
+    found, and `draft` is then the key of one that was drafted.
     """
     begin_run(context.repository, job)
-    result_files.write_rejected(context, job, problems)
-    result_files.write_rejected_page(context, job, problems)
+    result_files.write_rejected(context, job, problems, draft)
+    result_files.write_rejected_page(context, job, problems, draft)
     result_files.write_latest(context, job, "rejected")
-    notification = rejection_notices.rejected(context, job, problems, elsewhere)
+    notification = rejection_notices.rejected(context, job, problems, elsewhere, draft)
     notice = outbox.write(context, job, "rejected", notification, people=not goes_on)
     if end_building(context, job, notice, waits=waits):
         context.observer.metric("JobsRejected", 1)

@@ -30,13 +30,13 @@ def wait_for_recipe(
     context: Context,
     job: Job,
     problems: Problems,
-    recipe: tuple[str, str, str] | None,
+    recipe: tuple[str, str, str, str] | None,
     *,
     is_rejected: bool,
 ) -> None:
     """Record that a job's file waits, unless a newer job of its key does.
 
-    `recipe` is the path, the hash and the `reading` of the recipe that caused the problems.
+    `recipe` is the path, the hash, the `reading` and the `meaning` of the recipe that caused the problems.
     """
     drop = job.drop
     if len(drop.key.encode()) > MAX_KEY_BYTES:
@@ -49,7 +49,7 @@ def wait_for_recipe(
         current.requested_at, current.recorded_at = job.requested_at, context.now()
         current.codes = sorted({group.first.code for group in problems.groups})[:MAX_CODES]
         current.is_rejected = is_rejected
-        current.recipe_path, current.recipe_sha256, reading = recipe or (None, None, "")
+        current.recipe_path, current.recipe_sha256, reading, current.meaning = recipe or (None, None, "", "")
         current.reading = reading if problems.may_be_cured_by_reading_alone else ""
         current.cancelled_by = ""
         current.blames_recipe = any(group.first.path for group in problems.groups)

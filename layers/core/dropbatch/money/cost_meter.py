@@ -22,11 +22,21 @@ class CostMeter:
     """The cost of all answers of one model.
 
     Tokens are added up by the rates that apply to their request: a request with a long context has higher ones.
+    `at_once` says that the requests were not in a batch.
     """
 
-    def __init__(self, model: str, endpoint: str, *, base_url: str = "", given: GivenPrices | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        endpoint: str,
+        *,
+        base_url: str = "",
+        given: GivenPrices | None = None,
+        at_once: bool = False,
+    ) -> None:
         self._model = model or endpoint_at(endpoint).default_model or ""
-        self._prices = prices_of(self._model, endpoint=endpoint, base_url=base_url, given=given)
+        prices = prices_of(self._model, endpoint=endpoint, base_url=base_url, given=given)
+        self._prices = prices.at_once if prices is not None and at_once else prices
         self._is_free = self._prices is not None and self._prices.is_free
         self._starts = self._prices.batch.starts if self._prices else ()
         self._usages = [NO_USAGE] * (len(self._starts) + 1)  # of text alone

@@ -10,7 +10,7 @@ A model that neither of them prices has no price at all: nothing here ever retur
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
@@ -96,6 +96,11 @@ class Prices:
     def is_free(self) -> bool:
         """True if no token costs anything."""
         return not any(rate for rates in self.batch.rates for rate in rates.values())
+
+    @property
+    def at_once(self) -> "Prices | None":
+        """The prices of requests that are answered at once, which have no discount; None if they are not known."""
+        return None if self.standard is None else replace(self, batch=self.standard, notes=())
 
     def covers(self, usage: Usage) -> bool:
         """Return whether all tokens of a request have a price."""

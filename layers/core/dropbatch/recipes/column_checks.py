@@ -46,6 +46,26 @@ def column_problems(
     return problems + [placeholder_problems[name] for name in names if name in placeholder_problems]
 
 
+def expect_problems(recipe: Recipe, expected: Mapping[str, str], names: Sequence[str]) -> list[Problem]:
+    """Return the problems of a recipe whose columns of known answers, `expected`, a drop lacks."""
+    known = set(names)
+    return [
+        recipe.problem(
+            "undefined_name",
+            "expect",
+            f"there is no column {quoted(label)!r} with known answers; {suggest_name(label, names)}",
+        )
+        for label in dict.fromkeys(expected.values())
+        if label not in known
+    ]
+
+
+def suggest_name(name: str, names: Sequence[str]) -> str:
+    """Return advice on the right name of a column, where a recipe names it outside of a template."""
+    like = nearest(name, names)
+    return f"did you mean {quoted(like)}?" if like else f"the columns are {listed(names)}."
+
+
 def column_exists(name: str) -> Problem:
     """Return the problem that a drop has a column already which the answers would add."""
     sentence = (

@@ -12,9 +12,10 @@ from dropbatch.domain.errors import DropRejectedError, RowRejectedError
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.json_encoding import to_json
 from dropbatch.recipes.answer_schema import AnswerValidator
-from dropbatch.recipes.column_checks import column_exists, column_problems
+from dropbatch.recipes.column_checks import column_exists, column_problems, expect_problems
 from dropbatch.recipes.expressions import Expression
 from dropbatch.recipes.file_values import FILE, FileValues
+from dropbatch.recipes.key_values import TriedRow
 from dropbatch.recipes.keys import Recipe
 from dropbatch.recipes.prompt_cache import Caching
 from dropbatch.recipes.quoted_names import quoted
@@ -32,7 +33,9 @@ class CompiledRecipe:
 
     `columns` are the names of the answer's columns, with their prefix, in order; `all_columns` adds `_status` and
     `_error`. `categories` has the allowed values of the columns that have only a few. `properties` are the schema's, in
-    the order of the first columns; `expressions` compute the last ones from the response's body.
+    the order of the first columns; `expressions` compute the last ones from the response's body. `expected` names the
+    drop's columns with known answers, by the column of the answers: no request contains them. `tried` are the rows that
+    are answered at once; each one's `expect` is by the column of the answers.
     """
 
     recipe: Recipe
@@ -43,6 +46,8 @@ class CompiledRecipe:
     properties: tuple[str, ...] | None
     validator: AnswerValidator | None
     expressions: tuple[Expression, ...]
+    expected: Mapping[str, str]
+    tried: tuple[TriedRow, ...]
     _added: frozenset[str]
     _body: Body
     _when: Slot | None
@@ -133,7 +138,8 @@ class CompiledRecipe:
     def check_columns(self, names: Sequence[str]) -> list[Problem]:
         """Return the problems of the recipe with a drop whose rows have these columns."""
         found = [] if FILE in set(names) else list(self._without_column)
-        return found + column_problems(self.recipe, self._slots, self._added, self._placeholders, names, self._file)
+        found += column_problems(self.recipe, self._slots, self._added, self._placeholders, names, self._file)
+        return found + expect_problems(self.recipe, self.expected, names)
 
     def request(self, values: Mapping[str, Any]) -> Request | None:
         """Return the request of a row; None if `when` is empty.
@@ -170,8 +176,13 @@ class CompiledRecipe:
             raise RowRejectedError(Problem("undefined_name", sentence, column=label, key="id"))
         if self._when is not None and not self._when.text(values).strip():
             return None
-        model, body = self._body.fill(values)
+        model, body = self._body.fill(self._without_expected(values) if self.expected else values)
         return Request(self.endpoint, model, body, self._body.estimate, self._body.expected)
+
+    def _without_expected(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a row without its known answers, which a template that prints the whole row would send."""
+        hidden = frozenset(self.expected.values())
+        return {name: value for name, value in values.items() if name not in hidden}
 
     def requests(self, number: int, columns: Mapping[str, Sequence[Any]]) -> RequestChunk | None:
         """Return the requests of rows that have these columns, of which the first has this number, at once.

@@ -20,10 +20,12 @@ from dropbatch.recipes.column_checks import (
     placeholder_problems,
 )
 from dropbatch.recipes.compiled_recipe import CHUNK_SECONDS, CompiledRecipe
+from dropbatch.recipes.expectations import by_answer_column
 from dropbatch.recipes.expressions import BadExpressionError, Expression
 from dropbatch.recipes.file_references import referenced_file
 from dropbatch.recipes.file_values import NO_FILE_YET, FileValues
 from dropbatch.recipes.json_schema import follow
+from dropbatch.recipes.key_values import TriedRow
 from dropbatch.recipes.keys import Recipe
 from dropbatch.recipes.prompt_cache import with_caching
 from dropbatch.recipes.quoted_names import quoted
@@ -118,6 +120,7 @@ class _Compiler:
             self._check_question(tree)
         if not recipe.problems:  # else the missing keys could add other columns
             self._check_unique(answer_columns, expressions)
+        expected, tried = self._expected(columns), self._tried(columns)
         if self._problems:
             self._check_columns(all_columns)
             raise DropRejectedError(self._problems)
@@ -130,6 +133,8 @@ class _Compiler:
             properties=tuple(answer_columns) if schema is not None else None,
             validator=None if schema is None else AnswerValidator(schema),
             expressions=tuple(expressions.values()),
+            expected=expected,
+            tried=tried,
             _added=frozenset(all_columns),
             _body=body,
             _when=when,
@@ -251,6 +256,41 @@ class _Compiler:
             except BadExpressionError as bad:
                 self._complain(f"columns.{name}", bad.sentence)
         return found
+
+    def _expected(self, columns: Sequence[str]) -> dict[str, str]:
+        """Return the drop's columns with known answers, by the column of the answers; complain about those it sends."""
+        recipe = self._recipe
+        if recipe.expect is None or recipe.problems:
+            return {}
+        expected = by_answer_column(recipe.expect, "expect", columns, recipe.prefix, self._complain)
+        hidden = frozenset(expected.values())
+        for slot in self._slots:
+            for name in slot.template.columns:
+                if name in hidden and slot.key != "when":
+                    sentence = (
+                        f"the column {quoted(name)!r} has known answers (expect), which are never sent; leave it out "
+                        "of this text."
+                    )
+                    self._problems.add(problem_at(slot.path, slot.line, "conflicting_keys", slot.key, sentence))
+        return expected
+
+    def _tried(self, columns: Sequence[str]) -> tuple[TriedRow, ...]:
+        """Return the rows of `try`, with their known answers by column; complain about those that lack a column."""
+        recipe = self._recipe
+        if recipe.problems or self._checked:
+            return ()
+        rows = []
+        needed = dict.fromkeys((name, slot.name) for slot in self._slots for name in slot.template.names)
+        for number, row in enumerate(recipe.tried):
+            at = f"try[{number}]"
+            for name, key in needed:
+                if name not in row.values:
+                    self._complain(at, f"the row has no {quoted(name)!r}, which {key} uses; add it.", "undefined_name")
+            known = {}
+            if row.expect is not None:
+                known = by_answer_column(row.expect, f"{at}.expect", columns, recipe.prefix, self._complain)
+            rows.append(replace(row, expect=known))
+        return tuple(rows)
 
     def _check_unique(self, answer_columns: Sequence[str], expressions: Mapping[str, Any]) -> None:
         for name in answer_columns:

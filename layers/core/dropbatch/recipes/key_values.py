@@ -36,9 +36,15 @@ DEFAULT_SEED = 1
 MAX_SEED = 2**53
 """JSON keeps whole numbers up to it."""
 
+MAX_TRIED_ROWS = 10
+"""More rows are a file. Each is asked alone, at full price, while the message about the recipe waits."""
+
+EXPECT = "expect"
+"""The member of a row of `try` that has the known answer."""
+
 _LIMIT_KEYS = ("rows", "sample", "seed")
 
-_TRUTHS = {
+TRUTHS = {
     **dict.fromkeys(("yes", "y", "on", "true", "1", "ja", "oui", "si"), "true"),
     **dict.fromkeys(("no", "n", "off", "false", "0", "nein", "non"), "false"),
 }
@@ -51,6 +57,14 @@ class Example:
 
     input: str
     output: Any
+
+
+@dataclass(frozen=True, slots=True)
+class TriedRow:
+    """A row that is answered at once. `expect` is the known answer as it is written, None if there is none."""
+
+    values: Mapping[str, Any]
+    expect: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +104,7 @@ def read_truth(problems: RecipeProblems, key: str, value: Any) -> bool | None:
     """Return true or false. Other words for them are refused with the advice which of the two to write."""
     if isinstance(value, bool):
         return value
-    meant = _TRUTHS.get(value.strip().casefold()) if isinstance(value, str) else None
+    meant = TRUTHS.get(value.strip().casefold()) if isinstance(value, str) else None
     if meant is not None:
         line = f"{key.rpartition('.')[2]}: {meant}"
         problems.add_wrong_value(key, "true or false", value, f"write `{line}`.", code="wrong_type")
@@ -242,6 +256,34 @@ def read_columns(problems: RecipeProblems, key: str, value: Any) -> dict[str, st
         else:
             problems.add_wrong_type(f"{key}.{name}", "a JMESPath expression (a text)", expression)
     return good
+
+
+def read_expect(problems: RecipeProblems, key: str, value: Any) -> str | dict[str, str] | None:
+    """Return the name of a column, or names of columns by columns of the answers; compiling checks them."""
+    if isinstance(value, str):
+        return read_column_name(problems, key, value)
+    if not isinstance(value, dict) or not value:
+        expected = "the name of a column, or a mapping {column of the answers: column of the file}"
+        problems.add_wrong_type(key, expected, value)
+        return None
+    names = {name: read_column_name(problems, f"{key}.{name}", column) for name, column in value.items()}
+    return {name: column for name, column in names.items() if column is not None}
+
+
+def read_try(problems: RecipeProblems, key: str, value: Any) -> tuple[TriedRow, ...] | None:
+    """Return rows, for a list of mappings of columns to values, each with an optional `expect`."""
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_TRIED_ROWS:
+        expected = f"a list of 1 to {MAX_TRIED_ROWS} rows, each as in {{text: A text like yours, expect: positive}}"
+        problems.add_wrong_type(key, expected, value)
+        return None
+    rows = []
+    for number, item in enumerate(value):
+        if isinstance(item, dict) and item.keys() - {EXPECT}:
+            values = {name: cell for name, cell in item.items() if name != EXPECT}
+            rows.append(TriedRow(values, item.get(EXPECT)))
+        else:
+            problems.add_wrong_type(f"{key}[{number}]", "a row: a mapping of columns to their values", item)
+    return tuple(rows)
 
 
 def read_notify(problems: RecipeProblems, key: str, value: Any) -> tuple[str, ...] | None:

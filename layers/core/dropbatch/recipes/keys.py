@@ -13,6 +13,7 @@ from dropbatch.recipes.key_values import (
     Example,
     Reader,
     RowLimit,
+    TriedRow,
     choice,
     read_attempts,
     read_column_name,
@@ -23,6 +24,7 @@ from dropbatch.recipes.key_values import (
     read_endpoint,
     read_escape,
     read_examples,
+    read_expect,
     read_header,
     read_limit,
     read_mapping,
@@ -30,12 +32,11 @@ from dropbatch.recipes.key_values import (
     read_switch,
     read_text,
     read_truth,
+    read_try,
 )
 from dropbatch.recipes.money_values import CanaryRows, GivenPrices, read_amount, read_canary, read_prices
 from dropbatch.recipes.recipe_problems import problem_at
 from dropbatch.recipes.yaml import Place
-
-NOT_SUPPORTED_YET = frozenset({"expect", "try"})
 
 DEADLINE_SECONDS = 72 * 3600
 
@@ -53,13 +54,15 @@ class Key:
     """The facts about a key.
 
     `read` checks its value. `in_requests`: a request may have a member of the same name, so the key is not misplaced
-    there. `reads_file`: the key changes how a file is read, so that a corrected recipe can cure a rejected file.
+    there. `reads_file`: the key changes how a file is read, so that a corrected recipe can cure a rejected file. `name`
+    is how the recipe spells it, if that is a word of Python.
     """
 
     read: Reader
     form: Form = Form.BOTH
     in_requests: bool = False
     reads_file: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ class Recipe:
 
     Either `body` is there, or `prompt`. Templates are as they are written. `places` maps a key as problems name it
     (`examples[0].input`) to its place in the file. A recipe with `problems` cannot be used, and its wrong keys are left
-    out; compiling finds the other problems. `file_keys` says which key names each of the `files`.
+    out; compiling finds the other problems. `file_keys` says which key names each of the `files`. Two recipes are equal
+    if they mean the same for files: rows to try are not compared.
     """
 
     path: str
@@ -106,6 +110,8 @@ class Recipe:
     cache: Annotated[str, Key(choice("auto", "off"))] = "auto"
     prices: Annotated[GivenPrices | None, Key(read_prices)] = None
     dedupe: Annotated[bool | None, Key(read_truth)] = None
+    expect: Annotated[str | Mapping[str, str] | None, Key(read_expect)] = None
+    tried: Annotated[tuple[TriedRow, ...], Key(read_try, name="try")] = field(default=(), compare=False)
 
     files: tuple[str, ...] = ()
     file_keys: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
@@ -118,12 +124,17 @@ class Recipe:
         return problem_at(self.path, place.line if place else None, code, key, sentence)
 
 
-KEYS: Mapping[str, Key] = {
-    name: get_args(hint)[1]
-    for name, hint in get_type_hints(Recipe, include_extras=True).items()
+_MEMBERS: Mapping[str, Key] = {
+    member: get_args(hint)[1]
+    for member, hint in get_type_hints(Recipe, include_extras=True).items()
     if get_origin(hint) is Annotated
 }
+
+KEYS: Mapping[str, Key] = {key.name or member: key for member, key in _MEMBERS.items()}
 """The facts about each key, by its name, in the order in which keys are checked."""
+
+MEMBERS: Mapping[str, str] = {key.name or member: member for member, key in _MEMBERS.items()}
+"""The member of `Recipe` that has the value of a key, by the key's name."""
 
 SHORT_FORM = tuple(name for name, key in KEYS.items() if key.form is Form.SHORT)
 RECIPES_OWN = frozenset(name for name, key in KEYS.items() if not key.in_requests)

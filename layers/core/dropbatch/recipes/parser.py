@@ -13,7 +13,7 @@ from dropbatch.domain.problems import Problem
 from dropbatch.recipes import misplaced_keys
 from dropbatch.recipes.checks import check_keys
 from dropbatch.recipes.file_references import find_files
-from dropbatch.recipes.keys import KEYS, NOT_SUPPORTED_YET, Recipe
+from dropbatch.recipes.keys import KEYS, MEMBERS, Recipe
 from dropbatch.recipes.quoted_names import listed
 from dropbatch.recipes.recipe_problems import RecipeProblems, describe
 from dropbatch.recipes.similar_names import nearest
@@ -51,22 +51,17 @@ def parse_recipe(text: bytes, path: str = "recipe.yaml") -> Recipe:
         file_keys=files,
         places=places,
         problems=problems.found,
-        **members,
+        **{MEMBERS[name]: value for name, value in members.items()},
     )
 
 
 def _report_unknown(problems: RecipeProblems, key: str, *, has_body: bool) -> None:
-    if key in NOT_SUPPORTED_YET:
-        problems.add("not_supported_yet", key, "this key is planned, but not supported yet; leave it out.")
-        return
     where = misplaced_keys.place_in_recipe(key, has_body=has_body)
     if where is not None:
         problems.add("misplaced_key", key, where)
         return
-    like = nearest(key, (*KEYS, *sorted(NOT_SUPPORTED_YET), *sorted(PARAMETERS)))
+    like = nearest(key, (*KEYS, *sorted(PARAMETERS)))
     advice = f"did you mean {like}?" if like else f"the keys are {listed(KEYS)}."
-    if like in NOT_SUPPORTED_YET:
-        advice = f"did you mean {like}? It is planned, but not supported yet; leave it out."
-    elif like is not None and like not in KEYS:
+    if like is not None and like not in KEYS:
         advice = f"did you mean {like}? {misplaced_keys.place_in_recipe(like, has_body=has_body)}"
     problems.add("unknown_key", key, f"there is no such key; {advice}")

@@ -10,7 +10,7 @@ from dropbatch.recipes.reserved_names import RESERVED
 SINGLE, DOUBLE = "'", '"'
 """The quotes around a text of a recipe; a block, or a file, has none."""
 
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ufeff]")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 def file_expression(name: str) -> str:
@@ -50,7 +50,9 @@ def fit_quotes(expression: str, quote: str) -> str:
 def yaml_text(text: str) -> str:
     """Return a text in quotes, for YAML."""
     if _CONTROLS.search(text):
-        return json.dumps(text)
+        # JSON is YAML. It leaves some of the signs unescaped, and pairs of \ud83d\ude00 are not YAML.
+        encoded = json.dumps(text, ensure_ascii=False)
+        return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", encoded)
     if '"' not in text and "\\" not in text:
         return f'"{text}"'
     return "'" + text.replace("'", "''") + "'"

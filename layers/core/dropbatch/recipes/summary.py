@@ -6,6 +6,7 @@ from typing import Any
 from dropbatch.batch_api.endpoints import endpoint_at
 from dropbatch.domain.recipe_summary import AddedColumn, Understood
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.expectations import Comparer
 from dropbatch.recipes.json_schema import follow
 
 MAX_VALUES = 20
@@ -23,7 +24,13 @@ def understood(compiled: CompiledRecipe) -> Understood:
         adds=tuple(_added(compiled)),
         added_last=added_last,
         asks=_asks(compiled),
+        compares=dict(compiled.expected),
     )
+
+
+def comparers(compiled: CompiledRecipe) -> dict[str, Comparer]:
+    """Return what compares the values of each column of the answers with known ones."""
+    return {column.name: Comparer(column.type, compiled.categories.get(column.name, ())) for column in _added(compiled)}
 
 
 def _asks(compiled: CompiledRecipe) -> str:

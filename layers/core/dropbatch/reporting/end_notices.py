@@ -9,6 +9,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import JobStatus, Outcome
 from dropbatch.ports import Notification
 from dropbatch.reporting.advice import Cure, cures
+from dropbatch.reporting.agreement_lines import agreement_lines
 from dropbatch.reporting.costs import cost_given_up, receipt_lines
 from dropbatch.reporting.duplicate_rows import saved_lines
 from dropbatch.reporting.event_members import GAVE_UP_REASONS, Ended, end_members, end_times, is_older, results_prefix
@@ -85,6 +86,7 @@ def ended(context: Context, end: Ended) -> Notification:
     text.append(f"Dropped {dropped}; done {done_at}.")
     for column, answers in list(tally.categories.items())[:MAX_COLUMNS]:
         text.append(f"{column}: " + ", ".join(f"{value} {count:,}" for value, count in answers.most_common(8)))
+    text += agreement_lines(tally.agreement)
     for outcome, code, reason in tally.commonest(MAX_REASONS):
         if outcome is Outcome.SKIPPED:
             continue  # is in the lines about skipped rows

@@ -181,6 +181,11 @@ def named_results(context: Context, prefix: str) -> dict[str, str]:
     return {"bucket": context.buckets.results, "prefix": prefix}
 
 
+def draft_members(draft: str | None) -> dict[str, str]:
+    """Return the member that names the draft of a recipe, by its key in the results bucket."""
+    return {} if draft is None else {"draft": draft}
+
+
 def listed_problems(problems: Problems, maximum: int) -> dict[str, Any]:
     """Return the members that describe problems: counts, the first causes and the first problems."""
     return {

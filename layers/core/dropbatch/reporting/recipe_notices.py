@@ -22,6 +22,7 @@ from dropbatch.reporting.phrases import (
 )
 from dropbatch.reporting.recipe_summary import understood_lines
 from dropbatch.reporting.rejection_advice import paths_to_correct, recipe_lines
+from dropbatch.reporting.trial import Trial
 
 MAX_FILES = 5
 """How many of the files that continue are named; the others are counted."""
@@ -45,9 +46,16 @@ class FilesFound:
 
 
 def usable(
-    drop: Drop, understood: Understood, notices: Sequence[Notice] = (), files: FilesFound | None = None
+    drop: Drop,
+    understood: Understood,
+    notices: Sequence[Notice] = (),
+    files: FilesFound | None = None,
+    trial: tuple[Trial, str] | None = None,
 ) -> Notification:
-    """Return the notification of a recipe that can be used: how it was understood, and what happens now."""
+    """Return the notification of a recipe that can be used: how it was understood, and what happens now.
+
+    `trial` is the trial of its rows, and the bucket of the trial's page; None if there are no such rows.
+    """
     if notices:
         verdict = "usable, but see the notice"
         text = [f"{drop.key} can be used, but:", *notice_lines(notices)]
@@ -57,6 +65,10 @@ def usable(
         text = [f"{drop.key} can be used: files dropped into its folder are answered by it."]
     text += ["Please check that this is what you mean:", *understood_lines(understood)]
     detail: dict[str, Any] = {"understood": understood.to_json()}
+    if trial is not None:
+        verdict += f", {trial[0].verdict}"
+        text += trial[0].lines(trial[1])
+        detail["tried"] = trial[0].to_json()
     if files is not None:
         if files.count:
             verdict += f", {counted(files.count, 'file')} {'is' if files.count == 1 else 'are'} read again"

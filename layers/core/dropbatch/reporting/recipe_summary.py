@@ -13,12 +13,16 @@ MAX_CHARACTERS = 60
 
 def understood_lines(found: Understood) -> list[str]:
     """Return one line for each fact that the owner can compare with the intention."""
-    return [
+    lines = [
         f"- Model: {_model(found)}, through {found.endpoint}",
         f"- Columns it uses: {_uses(found)}",
         f"- Columns it adds: {_adds(found)}",
         f"- Rows it asks: {found.asks}",
     ]
+    if found.compares:
+        pairs = [f"{_short(answer)} with {_short(label)}" for answer, label in found.compares.items()]
+        lines.append(f"- Answers it compares with known ones, which are not sent: {_listed(pairs)}")
+    return lines
 
 
 def understood_line(found: Understood) -> str:

@@ -1,12 +1,14 @@
 """Advice after a rejection: which file or recipe to correct, as lines to copy."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
 from dropbatch.domain.drops import RECIPE_NAMES, Drop, recipe_beside
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import LOOKS_LIKE_RECIPE, Problems
-from dropbatch.reporting.phrases import MAX_PROBLEMS, drop_command, marker_command
+from dropbatch.reporting.phrases import MAX_PROBLEMS, drop_command, in_console, marker_command
+from dropbatch.storage.context import Context
 
 COLUMNS_CHANGED = "columns_changed"
 """The code of a recipe that adds other columns than the one whose answers a `.retry` would keep."""
@@ -16,8 +18,22 @@ NOTHING_LEFT = frozenset({"nothing_to_retry", "rows_gone"})
 """The codes of a `.retry` that has no rows to ask. They have a path if another recipe would change that."""
 
 
-def what_to_do(job: Job, problems: Problems) -> list[str]:
-    """Return the steps against a rejected job's problems, as lines to copy; none if nothing can be done."""
+def draft_steps(context: Context, draft: str | None) -> list[str]:
+    """Return the step to begin with the draft of a recipe, whose key this is; none if there is none."""
+    if draft is None:
+        return []
+    source = shlex.quote(f"s3://{context.buckets.results}/{draft}")
+    return [
+        f"A recipe is drafted for this file. Download it, and edit it, above all its question: aws s3 cp {source} "
+        f"recipe.yaml{in_console('open `recipe.yaml` in the folder of the results')}"
+    ]
+
+
+def what_to_do(job: Job, problems: Problems, draft: Sequence[str] = ()) -> list[str]:
+    """Return the steps against a rejected job's problems, as lines to copy; none if nothing can be done.
+
+    `draft` is the step to begin with a draft of a recipe, if there is one.
+    """
     if problems.has(COLUMNS_CHANGED):
         return [f"To ask all rows with today's recipe: {marker_command(job.drop, 'rerun')}"]
     paths = paths_to_correct(problems)
@@ -27,7 +43,7 @@ def what_to_do(job: Job, problems: Problems) -> list[str]:
         return recipe_lines(job.drop, paths, "the failed rows are then retried")
     if problems.has("no_recipe"):
         recipe = replace(job.drop, key=recipe_beside(job.drop.key))
-        return [f"Upload the recipe; the file is then read again automatically: {drop_command(recipe)}"]
+        return [*draft, f"Upload the recipe; the file is then read again automatically: {drop_command(recipe)}"]
     if problems.has(LOOKS_LIKE_RECIPE):
         return ["In the S3 console, choose the file, then *Actions*, *Rename object*, and name it `recipe.yaml`."]
     lines = recipe_lines(job.drop, paths, "the file is then read again")

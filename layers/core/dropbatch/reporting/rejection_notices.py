@@ -7,7 +7,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import GAVE_UP
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.ports import Notification
-from dropbatch.reporting.event_members import listed_problems, results_prefix
+from dropbatch.reporting.event_members import draft_members, listed_problems, results_prefix
 from dropbatch.reporting.notifications import notification_of
 from dropbatch.reporting.phrases import (
     console_link,
@@ -15,7 +15,7 @@ from dropbatch.reporting.phrases import (
     problem_lines,
     unit_of,
 )
-from dropbatch.reporting.rejection_advice import what_to_do
+from dropbatch.reporting.rejection_advice import draft_steps, what_to_do
 from dropbatch.storage.context import Context
 
 GIVEN_UP = Problem(
@@ -25,8 +25,13 @@ GIVEN_UP = Problem(
 )
 
 
-def rejected(context: Context, job: Job, problems: Problems, elsewhere: Sequence[str] = ()) -> Notification:
-    """Return the rejection of a drop. `elsewhere` says where a recipe was dropped instead, if one was missing."""
+def rejected(
+    context: Context, job: Job, problems: Problems, elsewhere: Sequence[str] = (), draft: str | None = None
+) -> Notification:
+    """Return the rejection of a drop.
+
+    `elsewhere` says where a recipe was dropped instead, if one was missing. `draft` is the key of one that was drafted.
+    """
     count = counted(problems.causes, "problem")
     is_of_recipe = all(group.first.path for group in problems.groups)
     why = "was rejected because of its recipe" if is_of_recipe else "was rejected"
@@ -36,8 +41,8 @@ def rejected(context: Context, job: Job, problems: Problems, elsewhere: Sequence
         f"All of them: s3://{context.buckets.results}/{results_prefix(job)}report.html (rejected.json for programs)",
         f"In the console: {console_link(context.region, context.buckets.results, results_prefix(job))}",
     ]
-    steps = [*elsewhere, *what_to_do(job, problems)]
-    detail = {"problems": listed_problems(problems, 10)}
+    steps = [*elsewhere, *what_to_do(job, problems, draft_steps(context, draft))]
+    detail = {"problems": listed_problems(problems, 10), **draft_members(draft)}
     notification = notification_of(context, job, "rejected", "rejected", f"rejected, {count}", [*text, *steps], detail)
     return replace(notification, steps=tuple(steps))
 

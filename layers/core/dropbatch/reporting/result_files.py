@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from dropbatch.answers.agreement import to_members as agreement_members
 from dropbatch.domain.batches import Batch
-from dropbatch.domain.drops import results_path, results_root
+from dropbatch.domain.drops import RECIPE_NAMES, results_path, results_root
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problems
@@ -25,6 +26,7 @@ from dropbatch.reporting.event_members import (
     SCHEMA_VERSION,
     SKIPPED_NAME,
     Ended,
+    draft_members,
     end_members,
     job_members,
     listed_problems,
@@ -35,9 +37,11 @@ from dropbatch.reporting.event_members import (
 )
 from dropbatch.reporting.phrases import iso
 from dropbatch.reporting.quote_lines import quote_members, quoted
-from dropbatch.reporting.rejection_advice import what_to_do
+from dropbatch.reporting.rejection_advice import draft_steps, what_to_do
 from dropbatch.reporting.row_limit import row_members
 from dropbatch.storage.context import Context
+
+TEXT = "text/plain"
 
 if TYPE_CHECKING:  # a poll writes results too, and does not load recipes
     from dropbatch.storage.recipe_text import RecipeText
@@ -51,6 +55,8 @@ def decision(context: Context, end: Ended) -> dict[str, Any]:
     summary["tool_calls"] = dict(end.tally.tool_calls)
     summary["compared_with"] = end.compared.to_json() if end.compared else None
     summary["categories"] = {column: dict(counts) for column, counts in end.tally.categories.items()}
+    if end.tally.agreement:
+        summary["agreement"] = agreement_members(end.tally.agreement)
     notification = ended(context, end)
     retryable = "failed" in end.objects and can_be_retried(end.reasons, has_recipe=end.has_recipe)
     retryable = retryable and not end.job.is_unapproved_repeat  # a `.retry` would ask all rows without a question
@@ -97,18 +103,25 @@ def write_decided(context: Context, job: Job, decided: Mapping[str, Any]) -> Non
     _put(context, job, "summary.json", summary)
 
 
-def write_rejected(context: Context, job: Job, problems: Problems) -> None:
-    """Write `rejected.json`: the first hundred problems, and how many there are."""
-    members = job_members(context, job, "rejected", "rejected")
+def write_rejected(context: Context, job: Job, problems: Problems, draft: str | None = None) -> None:
+    """Write `rejected.json`: the first hundred problems, and how many there are, and the key of the draft."""
+    members = {**job_members(context, job, "rejected", "rejected"), **draft_members(draft)}
     _put(context, job, "rejected.json", {**members, "problems": listed_problems(problems, len(problems.kept))})
 
 
-def write_rejected_page(context: Context, job: Job, problems: Problems) -> None:
+def write_rejected_page(context: Context, job: Job, problems: Problems, draft: str | None = None) -> None:
     """Write `report.html`: the same for people."""
     from dropbatch.reporting.report_page import rejected_page  # jinja2, which a poll does not load
 
-    html = rejected_page(context, job, problems, what_to_do(job, problems))
+    html = rejected_page(context, job, problems, what_to_do(job, problems, draft_steps(context, draft)))
     context.objects.put(context.buckets.results, results_prefix(job) + "report.html", html, HTML)
+
+
+def write_draft(context: Context, job: Job, text: str) -> str:
+    """Write `recipe.yaml`: the draft of a recipe for a file that has none. Return its key."""
+    key = results_prefix(job) + RECIPE_NAMES[0]
+    context.objects.put(context.buckets.results, key, text.encode(), TEXT)
+    return key
 
 
 def write_skipped(context: Context, job: Job, skipped: SkippedRows) -> None:
@@ -129,7 +142,7 @@ def write_recipe(context: Context, job: Job, recipe: "RecipeText") -> None:
     """Write `recipe/`: the run's recipe and the files that it names, byte for byte as they were dropped."""
     for path, data in recipe.originals():
         key = results_path(recipe_prefix(job), path)
-        context.objects.put(context.buckets.results, key, data, "text/plain")
+        context.objects.put(context.buckets.results, key, data, TEXT)
 
 
 def _is_rejected(latest: Job, job: Job, status: str | None) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dropbatch.batch_api.limits import OPENAI_FILE_DAYS, Limits
 from dropbatch.batch_api.servers import OPENAI_HOST, host_of
-from dropbatch.ports import DeadLetters, Objects, Observer, OpenAI, Queue, Table, Topics
+from dropbatch.ports import Answering, DeadLetters, Objects, Observer, OpenAI, Queue, Table, Topics
 from dropbatch.storage.repository import Repository
 
 
@@ -56,6 +56,7 @@ class Context:
     openai_base_url: str = ""  # the address of the server that answers; empty: OpenAI's own
     secret_name: str = ""  # the secret of the API key, for the sentence that says where to store a key
     zone: tzinfo = UTC  # the time zone of messages to people
+    answering: Answering | None = None  # answers the rows of a recipe's `try`; None: they are not to be asked
     repository: Repository = field(init=False)  # over `table`
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from dropbatch.domain.account_items import CreateCount, KnownModel, ModelLimit
 from dropbatch.domain.batches import Batch
-from dropbatch.domain.inbox import KnownRecipe, Pending, WaitingFile
+from dropbatch.domain.inbox import KnownRecipe, Pending, TriedRecipe, WaitingFile
 from dropbatch.domain.items import Item
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outbox import Alert
@@ -69,6 +69,10 @@ def known_recipe_key(bucket: str, key: str) -> Key:
     return Key(f"recipes#{bucket}", key)
 
 
+def tried_recipe_key(bucket: str, key: str) -> Key:
+    return Key(f"tried#{bucket}", key)
+
+
 def job_spending_key(job_id: str) -> Key:
     return Key(job_key(job_id).pk, "spending")
 
@@ -94,6 +98,7 @@ KEYS: Mapping[type[Item], Callable[[Any], Key]] = {
     Pending: _pending_key,
     WaitingFile: lambda file: waiting_file_key(file.bucket, file.key),
     KnownRecipe: lambda recipe: known_recipe_key(recipe.bucket, recipe.key),
+    TriedRecipe: lambda tried: tried_recipe_key(tried.bucket, tried.key),
     LatestJob: lambda latest: Key(f"drop#{latest.bucket}/{latest.key}", "newest"),
     Mirror: lambda mirror: Key(f"drop#{mirror.bucket}/{mirror.key}", "mirror"),
     Claim: lambda claim: claim_key(claim.digest),
@@ -127,6 +132,11 @@ def notices_prefix(item: Job | Pending) -> str:
     if isinstance(item, Job):
         return f"jobs/{item.id}/outbox/"
     return f"recipes/{_digest(*key_of(item))}/"
+
+
+def answers_key(item: TriedRecipe) -> str:
+    """Return the key in the work bucket of the answers to a recipe's `try`."""
+    return f"recipes/{_digest(*key_of(item))}/answers.json"
 
 
 def _digest(pk: str, sk: str) -> str:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from dropbatch.domain.drops import recipe_keys
@@ -92,6 +92,18 @@ class RecipeText:
             return ""
         values = [getattr(recipe, key) for key in READING_KEYS]
         return hashlib.sha256(repr((*values, recipe.limit)).encode()).hexdigest()
+
+    @property
+    def meaning(self) -> str:
+        """A hash of all that it means for files, so without comments and `try`; empty if it is wrong in itself."""
+        try:
+            recipe = self.parsed()
+        except DropRejectedError:
+            return ""
+        if recipe.problems:
+            return ""
+        meant = replace(recipe, path="", tried=()), sorted(self.files.items())
+        return hashlib.sha256(repr(meant).encode("utf-8", "surrogatepass")).hexdigest()
 
     def originals(self) -> Iterator[tuple[str, bytes]]:
         """Yield the recipe and its files byte for byte as dropped, each with its path from the recipe's folder."""

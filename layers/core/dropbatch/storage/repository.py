@@ -9,7 +9,7 @@ import msgspec
 from dropbatch.domain.account_items import CreateCount, KnownModel, ModelLimit
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import DropbatchError, StaleItemError
-from dropbatch.domain.inbox import KnownRecipe, Pending, WaitingFile
+from dropbatch.domain.inbox import KnownRecipe, Pending, TriedRecipe, WaitingFile
 from dropbatch.domain.items import VERSION, Item
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outbox import Alert
@@ -24,7 +24,7 @@ from dropbatch.storage.item_versions import upgraded
 
 T = TypeVar(
     "T", Job, Shard, Batch, LatestJob, Claim, ModelLimit, CreateCount, SweepCursor, Pending, Poller, Mirror, Alert,
-    WaitingFile, KnownRecipe, KnownModel, JobSpending, MonthSpending, MonthTotal, UsageHistory,
+    WaitingFile, KnownRecipe, TriedRecipe, KnownModel, JobSpending, MonthSpending, MonthTotal, UsageHistory,
 )  # fmt: skip  # a list of names reads best as lines of text
 
 
@@ -136,6 +136,10 @@ class Repository:
     def known_recipe(self, bucket: str, key: str) -> KnownRecipe:
         """Return what is known of a recipe; a new item if nothing is yet."""
         return self._get_or(KnownRecipe(bucket=bucket, key=key))
+
+    def tried_recipe(self, bucket: str, key: str) -> TriedRecipe:
+        """Return what was tried of a recipe; a new item if nothing was."""
+        return self._get_or(TriedRecipe(bucket=bucket, key=key))
 
     def known_recipes(self, bucket: str) -> Iterator[KnownRecipe]:
         return self._readable(self._table.query(keys.known_recipe_key(bucket, "").pk), KnownRecipe)
