@@ -10,6 +10,7 @@ import pytest
 
 from dropbatch.cli import local, transfer
 from dropbatch.domain.errors import OpenAIAuthError
+from dropbatch.money.prices import prices_of
 from dropbatch.polling.poll import poll
 from tests.driving import RECIPE, rows
 from tests.fakes import RESULTS, response_line
@@ -83,12 +84,17 @@ class Answers:
     def __init__(self, *_: object) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
-    def ask(self, endpoint: str, body: bytes) -> tuple[int, bytes]:
+    def ask(self, endpoint: str, body: bytes) -> Any:
         self.asked.append((endpoint, json.loads(body)))
         if "row 2" in str(body):
-            return 400, b'{"error": {"message": "no", "code": "content_policy"}}'
-        message = {"role": "assistant", "content": '{"mood": "good"}'}
-        return 200, json.dumps({"choices": [{"index": 0, "finish_reason": "stop", "message": message}]}).encode()
+            return SimpleNamespace(status=400, body=b'{"error": {"message": "no", "code": "content_policy"}}')
+        answer = {
+            "choices": [
+                {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": '{"mood": "good"}'}}
+            ],
+            "usage": {"prompt_tokens": 100_000, "completion_tokens": 100_000, "total_tokens": 200_000},
+        }
+        return SimpleNamespace(status=200, body=json.dumps(answer).encode())
 
 
 def test_try_says_the_price_first_and_shows_answers_beside_rows(
@@ -107,12 +113,19 @@ def test_try_says_the_price_first_and_shows_answers_beside_rows(
     assert "row 1" in ended.out
     assert "good" in ended.out
     assert made == [("sk-mine", "")]
+    assert "This cost " in ended.out
     assert answers.asked[0][0] == "/v1/chat/completions"
 
     failed = filled("try", "a.csv", "--yes", "--json", code=1).members["rows"]
     assert [row["outcome"] for row in failed] == ["ok", "error", "ok", "ok"]
     assert failed[0]["answers"] == {"mood": "good"}
     assert failed[1]["error"] == "content_policy"
+    prices = prices_of("gpt-6-luna")
+    assert prices is not None
+    assert prices.standard is not None
+    rates = prices.standard.rates[0]
+    assert failed[0]["paid_usd"] == float((rates["input"] + rates["output"]) / 10), "the standard price of 100,000 each"
+    assert failed[1]["paid_usd"] == 0
 
 
 def test_try_takes_the_key_of_the_stack(filled: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +143,7 @@ def test_try_takes_the_key_of_the_stack(filled: Terminal, monkeypatch: pytest.Mo
 
 def test_try_ends_with_a_sentence_if_the_key_is_not_accepted(filled: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     class Refuses(Answers):
-        def ask(self, endpoint: str, body: bytes) -> tuple[int, bytes]:
+        def ask(self, endpoint: str, body: bytes) -> Any:
             raise OpenAIAuthError("invalid_api_key")
 
     monkeypatch.setattr(local, "OpenAIBatches", Refuses)

@@ -1,6 +1,8 @@
 """The commands that need no account: `init` and `check`; and `try`, which asks OpenAI about a few rows."""
 
 import os
+from collections.abc import Sequence
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, cast
@@ -19,6 +21,7 @@ from dropbatch.client.trying import Asks, Tried
 from dropbatch.domain.drops import RECIPE_NAMES
 from dropbatch.domain.outcomes import COMPLETE
 from dropbatch.formats.file_types import file_type
+from dropbatch.reporting.phrases import money, rows_counted
 
 DRAFT_ROWS = 100
 """How many rows a draft looks at."""
@@ -90,26 +93,34 @@ def try_(
     if found is None:
         raise WrongUseError(f"There is no recipe beside {file}: `dropbatch init {file}` drafts one.")
     trial = trying.prepare(file, _key(file, to), found, rows)
-    asked = len(trial.records)
     note(
-        f"This asks {trial.compiled.model or 'the model that each row names'} about {asked:,} "
-        f"row{'' if asked == 1 else 's'} at once, at the full price: twice that of a batch."
+        f"This asks {trial.compiled.model or 'the model that each row names'} about {rows_counted(len(trial.records))} "
+        "at once, at the full price: twice that of a batch."
     )
     if not yes and not typer.confirm("Go on?", default=True, err=True):
         raise typer.Exit(ExitCode.INTERRUPTED)
     tried = []
-    for one in trial.run(_openai(stack, region)):
+    openai, url = _openai(stack, region)
+    for one in trial.run(openai, url):
         tried.append(one)
         if not as_json:
             _show(one)
     if as_json:
         print_json({"rows": [one.to_json() for one in tried]})
+    else:
+        say(_cost(tried))
     is_good = all(one.outcome in COMPLETE for one in tried)
     raise typer.Exit(ExitCode.DONE if is_good else ExitCode.FAILED_ROWS)
 
 
-def _openai(stack: str | None, region: str | None) -> Asks:
-    """Return OpenAI with the person's own key, or with the stack's."""
+def _cost(tried: Sequence[Tried]) -> str:
+    known = sum((one.usd for one in tried if one.usd is not None), Decimal(0))
+    unknown = sum(one.usd is None for one in tried)
+    return f"This cost {money(known)}" + (f", without {rows_counted(unknown)} of unknown price." if unknown else ".")
+
+
+def _openai(stack: str | None, region: str | None) -> tuple[Asks, str]:
+    """Return OpenAI with the person's own key, or with the stack's, and the server's address."""
     key, url = os.environ.get("OPENAI_API_KEY"), os.environ.get("OPENAI_BASE_URL", "")
     if not key:
         try:
@@ -118,7 +129,7 @@ def _openai(stack: str | None, region: str | None) -> Asks:
         except DropbatchClientError as error:
             raise type(error)(f"OPENAI_API_KEY is not set, and no stack has a key. {error}") from error
         url = found.openai_url()
-    return cast(Asks, OpenAIBatches(lambda _: (key, ""), url))
+    return cast(Asks, OpenAIBatches(lambda _: (key, ""), url)), url
 
 
 def _show(tried: Tried) -> None:
