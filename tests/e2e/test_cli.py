@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from dropbatch.cli.main import app
 from dropbatch.client import watching
 from examples import notebook
+from local import recording
 from tests.e2e.conftest import Embedded
 
 RECIPE = """\
@@ -94,6 +95,27 @@ def test_a_file_goes_from_the_check_to_a_comparison(shell: Shell, capsys: pytest
     (month,) = shell.json("cost", "--by", "month,folder,model", "--months", "1")["months"]
     assert month["paid_usd"] > 0
     assert "cli" in [line["name"] for line in month["by_folder"]]
+
+
+def test_a_recipe_is_drafted_and_tried(shell: Shell) -> None:
+    write("angry.csv", rows(10))
+
+    assert "Drafted recipe.yaml" in shell("init", "angry.csv", "--ask", "Is it angry?")
+    assert "angry (boolean)" in shell("check", "angry.csv")
+    tried = shell.json("try", "angry.csv", "--rows", "2", "--yes")["rows"]
+    assert [(row["outcome"], type(row["answers"]["angry"])) for row in tried] == [("ok", bool)] * 2
+    assert all(row["paid_usd"] > 0 for row in tried)
+    assert "This cost" in shell("try", "angry.csv", "--rows", "1", "--yes")
+
+
+def test_the_picture_of_the_readme_shows_what_the_commands_say(shell: Shell) -> None:
+    recorded = recording.record()
+
+    shown = recording.PICTURE.read_text(encoding="utf-8").replace("&#160;", " ")
+    for command, printed in recorded:
+        assert escape(f"$ {command}") in shown
+        assert printed.strip()
+    assert recorded[-1][1].startswith("reviews/reviews.csv: succeeded")
 
 
 def test_markers_let_a_held_run_go_on_or_end(shell: Shell) -> None:

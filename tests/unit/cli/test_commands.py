@@ -1,7 +1,6 @@
 """Each command: what it prints, what it does, and how it ends."""
 
 import json
-import sys
 import webbrowser
 from types import SimpleNamespace
 from typing import Any
@@ -47,21 +46,14 @@ def answered(filled: Terminal) -> Terminal:
     return filled
 
 
-def test_init_drafts_a_recipe_and_replaces_none(filled: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
-
-    def draft(columns: Any, first: Any, ask: str | None = None) -> str:
-        asked.append((columns, first[0], ask))
-        return RECIPE.decode()
-
-    monkeypatch.setitem(sys.modules, "dropbatch.recipes.draft", SimpleNamespace(draft=draft))
-
+def test_init_drafts_a_recipe_and_replaces_none(filled: Terminal) -> None:
     assert "is there already" in filled("init", "a.csv", code=2).err
-    assert "dropbatch check a.csv" in filled("init", "a.csv", "--ask", "Angry?", "--force").out
-    assert (filled.folder / "recipe.yaml").read_bytes() == RECIPE
+    assert "dropbatch check a.csv" in filled("init", "a.csv", "--ask", "Is it angry?", "--force").out
+    assert "angry: boolean" in (filled.folder / "recipe.yaml").read_text()
     assert filled("init", "a.csv", "-o", "other.yaml", "--json").members["columns"] == ["text"]
-    assert asked[0] == (["text"], {"text": "row 1"}, "Angry?")
     assert "no file b.csv" in filled("init", "b.csv", code=2).err
+    filled("check", "a.csv")
+    assert "succeeded" in filled("put", "a.csv", "--wait").out
 
 
 def test_check_says_what_the_stack_would_say(filled: Terminal) -> None:

@@ -3,9 +3,8 @@
 import os
 from collections.abc import Sequence
 from decimal import Decimal
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -17,10 +16,12 @@ from dropbatch.client import check as checking
 from dropbatch.client import trying
 from dropbatch.client.errors import DropbatchClientError, WrongUseError
 from dropbatch.client.local.inbox import first_rows
-from dropbatch.client.trying import Asks, Tried
+from dropbatch.client.trying import Tried
 from dropbatch.domain.drops import RECIPE_NAMES
 from dropbatch.domain.outcomes import COMPLETE
 from dropbatch.formats.file_types import file_type
+from dropbatch.ports import Answering
+from dropbatch.recipes.draft import draft
 from dropbatch.reporting.phrases import money, rows_counted
 
 DRAFT_ROWS = 100
@@ -56,7 +57,7 @@ def init(
     target = output or file.parent / RECIPE_NAMES[0]
     if target.exists() and not force:
         raise WrongUseError(f"{target} is there already: --force replaces it, --output names another file.")
-    text: str = import_module("dropbatch.recipes.draft").draft(columns, rows, ask)
+    text = draft(columns, rows, ask)
     target.write_text(text, encoding="utf-8")
     if as_json:
         print_json({"recipe": str(target), "columns": columns, "text": text})
@@ -119,7 +120,7 @@ def _cost(tried: Sequence[Tried]) -> str:
     return f"This cost {money(known)}" + (f", without {rows_counted(unknown)} of unknown price." if unknown else ".")
 
 
-def _openai(stack: str | None, region: str | None) -> tuple[Asks, str]:
+def _openai(stack: str | None, region: str | None) -> tuple[Answering, str]:
     """Return OpenAI with the person's own key, or with the stack's, and the server's address."""
     key, url = os.environ.get("OPENAI_API_KEY"), os.environ.get("OPENAI_BASE_URL", "")
     if not key:
@@ -129,7 +130,7 @@ def _openai(stack: str | None, region: str | None) -> tuple[Asks, str]:
         except DropbatchClientError as error:
             raise type(error)(f"OPENAI_API_KEY is not set, and no stack has a key. {error}") from error
         url = found.openai_url()
-    return cast(Asks, OpenAIBatches(lambda _: (key, ""), url)), url
+    return OpenAIBatches(lambda _: (key, ""), url), url
 
 
 def _show(tried: Tried) -> None:

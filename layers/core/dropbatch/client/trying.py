@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from dropbatch.answers.answer import Answer
 from dropbatch.answers.reader import read_answer
@@ -21,6 +21,7 @@ from dropbatch.formats.records import Record
 from dropbatch.intake.drop_recipe import compile_for
 from dropbatch.json_encoding import to_json
 from dropbatch.money.prices import prices_of
+from dropbatch.ports import Answering
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.reporting.phrases import dollars_or_null
 from dropbatch.rows.request_builder import RequestBuilder
@@ -29,22 +30,6 @@ MAX_ROWS = 100
 """How many rows are tried at most: more are a job, at half the price."""
 
 _LINE = b'{"custom_id":"1","response":{"status_code":%d,"body":%b},"error":null}\n'
-
-
-class Response(Protocol):
-    """The response to one request."""
-
-    @property
-    def status(self) -> int: ...
-
-    @property
-    def body(self) -> bytes: ...
-
-
-class Asks(Protocol):
-    """OpenAI's endpoints, asked directly."""
-
-    def ask(self, endpoint: str, body: bytes) -> Response: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +58,13 @@ class Trial:
     records: list[Record]
     compiled: CompiledRecipe
 
-    def run(self, openai: Asks, base_url: str = "") -> Iterator[Tried]:
+    def run(self, openai: Answering, base_url: str = "") -> Iterator[Tried]:
         """Ask about the rows one after another, and yield each with its answer. The server's address has its prices."""
         builder = RequestBuilder(self.compiled)
         for record in self.records:
             yield self._try(openai, builder, record, base_url)
 
-    def _try(self, openai: Asks, builder: RequestBuilder, record: Record, base_url: str) -> Tried:
+    def _try(self, openai: Answering, builder: RequestBuilder, record: Record, base_url: str) -> Tried:
         values = record.values or {}
         try:
             request = builder.request(record)
