@@ -8,7 +8,6 @@ commands say changes the picture.
 import io
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,6 +23,9 @@ PICTURE = ROOT / "docs" / "pictures" / "terminal.svg"
 WIDTH = 100
 ROWS = 500
 """How many of the example's reviews are answered: the picture shows a first try."""
+
+PROGRAM: Sequence[str] = (sys.executable, "-c", "from dropbatch.cli.main import main; main()")
+"""The command of this clone, installed or not."""
 
 COMMANDS = (
     ("init", "reviews.csv", "--ask", "Is the customer angry?"),
@@ -60,11 +62,8 @@ def record() -> list[tuple[str, str]]:
 
 def run(command: Sequence[str], folder: Path) -> str:
     """Run the command in a folder, and return what it printed, with fixed values for what differs each time."""
-    program = shutil.which("dropbatch", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-    environment = {**os.environ, "COLUMNS": str(WIDTH)}
-    done = subprocess.run(
-        [program or "dropbatch", *command], cwd=folder, env=environment, check=True, capture_output=True, text=True
-    )
+    environment = {**os.environ, "COLUMNS": str(WIDTH), "PYTHONPATH": str(ROOT / "layers" / "core")}
+    done = subprocess.run([*PROGRAM, *command], cwd=folder, env=environment, check=True, capture_output=True, text=True)
     text = (done.stderr + done.stdout).replace(f"{folder}/", "")
     for pattern, value in REPLACED:
         text = pattern.sub(value, text)

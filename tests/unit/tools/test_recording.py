@@ -31,7 +31,7 @@ def test_what_differs_each_time_is_replaced(tmp_path: Path, monkeypatch: pytest.
     program = tmp_path / "dropbatch"
     program.write_text(f"#!/bin/sh\necho '{said}'\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(recording.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(recording, "PROGRAM", [str(program)])
 
     found = recording.run(("put", "a.csv"), tmp_path)
 
