@@ -60,6 +60,6 @@ def terminal(fake: FakeContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "NO_COLOR", "FORCE_COLOR", "DROPBATCH_DEBUG"):
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "DROPBATCH_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     return Terminal(fake, stack, services, folder)

@@ -156,6 +156,10 @@ def test_an_endpoint_that_does_not_answer_is_named() -> None:
 def test_colours_are_only_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     assert not console().is_terminal
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert console().width == 200
+    monkeypatch.setenv("COLUMNS", "70")
+    assert console().width == 70
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     assert console().color_system

@@ -305,6 +305,11 @@ def test_jobs_are_listed_by_the_index_or_else_by_their_files(fake: FakeContext, 
     fake.objects.drop("index.json", json.dumps({"schema_version": 1, "jobs": [entry]}).encode(), bucket=RESULTS)
     (found,) = stack.jobs()
     assert (found.key, found.status, found.held_reason, found.paid_usd) == ("x/y.csv", "held", "cost", None)
+    assert stack.jobs("a/") == []
+
+    of_folder = {**entry, "key": "a/a.csv", "state": "succeeded", "status": "duplicate"}
+    fake.objects.drop("a/index.json", json.dumps({"jobs": [of_folder]}).encode(), bucket=RESULTS)
+    assert [(job.key, job.status) for job in stack.jobs("a/")] == [("a/a.csv", "duplicate")]
 
 
 def test_the_cost_of_a_month_is_divided_by_folder_and_model(fake: FakeContext, stack: Stack, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from dropbatch.client.trying import Tried
 from dropbatch.domain.drops import RECIPE_NAMES
 from dropbatch.domain.outcomes import COMPLETE
 from dropbatch.formats.file_types import file_type
+from dropbatch.json_encoding import to_json
 from dropbatch.ports import Answering
 from dropbatch.recipes.draft import draft
 from dropbatch.reporting.phrases import money, rows_counted
@@ -148,7 +149,7 @@ def _show(tried: Tried) -> None:
 
 
 def _cut(value: object) -> str:
-    text = value if isinstance(value, str) else str(value)
+    text = value if isinstance(value, str) else to_json(value).decode()
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
 
 

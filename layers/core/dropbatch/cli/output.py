@@ -1,6 +1,7 @@
 """Output of the command: results to standard output, all else to standard error; colours only in a terminal."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,14 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 WIDTH_WITHOUT_TERMINAL = 200
-"""How wide a table may be in a file or a pipe, where nothing says it."""
+"""How wide a table may be in a file or a pipe, unless COLUMNS says it."""
 
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console on a stream as it is now. It respects NO_COLOR and COLUMNS."""
     stream = sys.stderr if stderr else sys.stdout
     found = Console(file=stream, highlight=False, emoji=False, markup=False)
-    if not found.is_terminal:
+    if not found.is_terminal and not os.environ.get("COLUMNS"):
         found.width = WIDTH_WITHOUT_TERMINAL
     return found
 

@@ -6,6 +6,7 @@ late Dropbatch notices the upload.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from dropbatch.client.errors import NotDoneError, NotReachableError, WrongUseError
@@ -26,8 +27,8 @@ FIRST_PAUSE, MAX_PAUSE, PAUSE_FACTOR = 1.0, 15.0, 1.3
 DUPLICATE_SECONDS = 20
 """How long an upload may have no run before the table is asked whether an open run does its work already."""
 
-MAX_LISTED_OBJECTS = 20_000
-"""How many objects of the results bucket are listed on a stack that has no `index.json` yet."""
+MAX_LISTED_OBJECTS, MAX_JOBS = 20_000, 500
+"""How many objects of the results bucket are listed, and jobs read, on a stack that has no `index.json` yet."""
 
 INDEX = "index.json"
 
@@ -143,34 +144,39 @@ def read_run(stack: "Stack", key: str, prefix: str) -> Run:
 
 
 def jobs(stack: "Stack", prefix: str) -> Sequence[JobEntry]:
-    """Return the newest jobs, by `index.json`, or by the list of objects if the stack has none yet."""
-    index = _json(stack, INDEX)
-    if index is not None:
-        found = [entry_of(members) for members in index.get("jobs", ())]
-        return [entry for entry in found if entry.key.startswith(prefix)]
-    entries = [_entry(stack, key) for key in _keys_with_runs(stack, prefix)]
-    return sorted(entries, key=lambda entry: entry.job_id, reverse=True)
+    """Return the newest jobs, by the folder's `index.json` or the root's, or by the list of objects if there is none."""
+    folder = prefix[: prefix.rfind("/") + 1]
+    for name in dict.fromkeys([folder + INDEX, INDEX]):
+        index = _json(stack, name)
+        if index is not None:
+            found = [entry_of(members) for members in index.get("jobs", ())]
+            return [entry for entry in found if entry.key.startswith(prefix)]
+    found_runs = sorted(_runs_below(stack, prefix), key=lambda place: place[1].rpartition("/")[2], reverse=True)
+    return [_entry(read_run(stack, key, f"{folder}/")) for key, folder in found_runs[:MAX_JOBS]]
 
 
-def _keys_with_runs(stack: "Stack", prefix: str) -> Iterator[str]:
-    for number, key in enumerate(names(stack, stack.results_bucket, prefix)):
-        if number >= MAX_LISTED_OBJECTS:
-            return
-        if key.endswith("/latest.json"):
-            yield key.removesuffix("/latest.json")
+def _runs_below(stack: "Stack", prefix: str) -> Iterator[tuple[str, str]]:
+    """Yield the key and the folder of each run, by the list of all objects of the results bucket."""
+    last = ""
+    for name in islice(names(stack, stack.results_bucket, prefix), MAX_LISTED_OBJECTS):
+        folder = name.rpartition("/")[0]
+        key, _, job = folder.rpartition("/")
+        if folder != last and _is_job_id(job):
+            last = folder
+            yield key, folder
 
 
-def _entry(stack: "Stack", key: str) -> JobEntry:
-    found = run(stack, key, None)
+def _entry(found: Run) -> JobEntry:
     members = found.members
     times = members.get("times", {})
     cost = members.get("cost") or {}
     return entry_of(
         {
-            "key": key,
+            "key": members.get("drop", {}).get("key", found.key),
             "job_id": found.job_id,
             "run": found.number,
             "status": found.status,
+            "held_reason": members.get("held_reason"),
             "dropped_at": times.get("dropped"),
             "changed_at": members.get("updated_at") or times.get("ended"),
             "rows": found.rows,
