@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from dropbatch.collection import finish_shard
+from dropbatch.delivery import render_shard
 from dropbatch.domain.states import JobState
 from tests.driving import drop, jobs, last_message, only_job, result_json, run
 from tests.fakes import FakeContext, answer_ok, response_line
@@ -49,17 +51,18 @@ ROWS = [
 
 
 def a_file(kind: str) -> tuple[str, bytes]:
-    if kind == "csv":
+    if kind in ("csv", "tsv"):
         out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows([("text", "label"), *ROWS])
-        return "a.csv", out.getvalue().encode()
+        delimiter = "," if kind == "csv" else "\t"
+        csv.writer(out, lineterminator="\n", delimiter=delimiter).writerows([("text", "label"), *ROWS])
+        return f"a.{kind}", out.getvalue().encode()
     objects = [{"text": text, "label": label or None} for text, label in ROWS]
     if kind == "jsonl":
         return "a.jsonl", b"".join(json.dumps(each).encode() + b"\n" for each in objects)
     return "a.json", json.dumps(objects).encode()
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "json"])
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "json"])
 def test_the_results_say_how_many_answers_are_as_expected(fake: FakeContext, kind: str) -> None:
     answering(fake, bad={"sentiment": "negative"}, awful={"sentiment": "negative"}, lost=None)
     fake.objects.drop("in/recipe.yaml", RECIPE.encode())
@@ -193,3 +196,31 @@ def test_the_message_about_the_recipe_says_what_is_compared(fake: FakeContext) -
     message = last_message(fake, "recipe")
     assert "- Answers it compares with known ones, which are not sent: sentiment with label" in message.text
     assert message.detail["understood"]["compares"] == {"sentiment": "label"}
+
+
+def test_texts_with_signs_of_a_csv_are_read_back_as_they_were_answered(fake: FakeContext) -> None:
+    recipe = 'model: gpt-6-luna\nprompt: "{{ text }}"\nschema: {why: string}\nexpect: label\n'
+    why = 'a "b", c\nd; =1'
+    answering(fake, first={"why": why}, second={"why": "=1+1"}, third={"why": "'quoted'"})
+    out = io.StringIO()
+    rows = [("text", "label"), ("first", why), ("second", "=1+1"), ("third", "'quoted'")]
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    fake.objects.drop("in/recipe.yaml", recipe.encode())
+    drop(fake, "in/a.csv", out.getvalue().encode())
+    run(fake)
+    found = result_json(fake, "summary.json")["agreement"]["why"]
+    assert (found["agreed"], found["compared"]) == (3, 3)
+
+
+def test_a_shard_that_is_rendered_in_several_invocations_counts_each_row_once(
+    fake: FakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(render_shard, "CHUNK_ROWS", 2)
+    calls = iter([True, False] * 100)
+    monkeypatch.setattr(finish_shard, "in_time", lambda _: next(calls))
+    fake.objects.drop("in/recipe.yaml", RECIPE.encode())
+    drop(fake, "in/a.csv", b"text,label\n" + b"".join(b"row %d,negative\n" % number for number in range(1, 12)))
+    run(fake)
+    found = result_json(fake, "summary.json")["agreement"]["sentiment"]
+    assert (found["agreed"], found["compared"]) == (0, 11)
+    assert [each["row"] for each in found["disagreements"]] == list(range(1, 11))

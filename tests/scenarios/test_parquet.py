@@ -370,3 +370,35 @@ def test_the_same_table_while_its_job_is_open_is_not_billed_again(fake: FakeCont
 def test_columns_follow_from_the_recipe(recipe: bytes, schemas: dict[str, Any]) -> None:
     text = b"model: m\nprefix: p_\ncolumns: {x: choices}\n" + recipe
     assert column_schemas(compile_recipe(parse_recipe(text, "recipe.yaml"), {})) == schemas
+
+
+def test_known_answers_of_a_table_are_compared_and_never_sent(fake: FakeContext) -> None:
+    rows = {"text": ["good", "bad", "odd"], "label": [True, False, None], "stars": [4, 5, 3]}
+    recipe = (
+        b"model: gpt-6-luna\nprompt: '{{ row }}'\nschema: {good: boolean, grade: number}\n"
+        b"expect: {good: label, grade: stars}\n"
+    )
+    fake.openai.answer = saying({"good": True, "grade": 4.0})
+    fake.objects.drop("recipe.yaml", recipe)
+    drop(fake, "a.parquet", packed(pa.table(rows)))
+    run(fake)
+    agreement = result_json(fake, "summary.json")["agreement"]
+    assert {name: (each["agreed"], each["compared"]) for name, each in agreement.items()} == {
+        "good": (1, 2),
+        "grade": (1, 3),
+    }
+    sent = b"".join(fake.openai.contents.values())
+    assert b"odd" in sent
+    assert b"label" not in sent
+    assert b"stars" not in sent
+
+
+def test_a_table_without_a_recipe_is_rejected_with_a_draft(fake: FakeContext) -> None:
+    rows = {"id": [1, 2], "text": ["It works well", "It does not"], "at": [1.5, 2.5]}
+    drop(fake, "a.parquet", packed(pa.table(rows)))
+    run(fake)
+    recipe = result(fake, "recipe.yaml")
+    assert b'prompt: "{{ text }}"' in recipe
+    drop(fake, "recipe.yaml", recipe)
+    run(fake)
+    assert jobs(fake)[-1].state is JobState.SUCCEEDED

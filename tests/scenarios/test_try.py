@@ -22,6 +22,7 @@ from dropbatch.domain.spending import month_of
 from dropbatch.domain.states import JobState
 from dropbatch.money.prices import prices_of
 from dropbatch.ports import Notification
+from dropbatch.storage import trial_answers
 from tests.driving import drop, jobs, last_message, result_json, run
 from tests.fakes import RESULTS, FakeContext, Killer, answer_ok, response_line
 
@@ -193,6 +194,28 @@ def test_one_row_of_several_may_fail(fake: FakeContext) -> None:
     assert message.subject == "in/recipe.yaml: usable, 3 tried: 1 as expected, 1 without a good answer"
 
 
+def test_an_embedding_is_cut_on_the_page_and_costs_what_the_list_says(fake: FakeContext) -> None:
+    vector = {"object": "embedding", "index": 0, "embedding": [0.125] * 1_536}
+    body = {"data": [vector], "usage": {"prompt_tokens": 1_000_000, "total_tokens": 1_000_000}}
+    fake.openai.answer = lambda request: ("output", response_line(request, 200, body))
+    recipe = 'endpoint: /v1/embeddings\nmodel: text-embedding-3-small\nprompt: "{{ text }}"\ntry: [{text: one}]\n'
+    message = check(fake, recipe)
+    assert message.subject == "in/recipe.yaml: usable, 1 tried"
+    assert "…" in page(fake)
+    assert len(page(fake)) < 6_000
+    assert message.detail["tried"]["paid"] == 0.02
+
+
+def test_the_oldest_of_many_large_responses_are_forgotten(fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial_answers, "MAX_KEPT_BYTES", 1)
+    for number in range(4):
+        rows = "".join(f"  - {{text: row {number} {row}}}\n" for row in range(5))
+        check(fake, RECIPE[: RECIPE.index("  - ")] + rows)
+    assert len(asked(fake)) == 20
+    check(fake, RECIPE[: RECIPE.index("  - ")] + "  - {text: row 2 0}\n  - {text: row 0 0}\n")
+    assert asked(fake)[20:] == ["row 0 0"]
+
+
 def test_the_months_limit_is_respected(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, max_month_usd=Decimal("0.0000001"))
     message = check(fake)
@@ -316,7 +339,18 @@ def test_a_change_of_try_alone_changes_no_retry(fake: FakeContext) -> None:
     assert len(result_json(fake, "summary.json", jobs(fake)[-1])["recipes"]) == 1
 
 
-# What can die
+# Several processes, and what can die
+
+
+def test_while_another_process_asks_the_message_waits(fake: FakeContext) -> None:
+    item = TriedRecipe("the-inbox", "in/recipe.yaml", lease="other", lease_until=int(fake.clock()) + 45)
+    fake.context.repository.add(item)
+    drop(fake, "in/recipe.yaml", RECIPE.encode())
+    run(fake, ticks=2, step=15)
+    assert (asked(fake), fake.topics.people) == ([], [])
+    run(fake, ticks=6, step=15)
+    assert len(asked(fake)) == 3
+    assert last_message(fake, "recipe").detail["tried"]["tried"] == 3
 
 
 def test_a_process_that_is_killed_at_any_call_asks_and_pays_each_row_once(tmp_path: Path) -> None:

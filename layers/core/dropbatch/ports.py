@@ -329,14 +329,10 @@ class Response:
 
 
 class Answering(Protocol):
-    """OpenAI's endpoints, asked directly. Each request is answered at once, and costs the standard price."""
+    """OpenAI's endpoints without batches, at the standard price. Calls that fail raise errors as those of `OpenAI`."""
 
     def ask(self, endpoint: str, body: bytes) -> Response:
-        """Send a request, of which `body` is the JSON, and return its response. It takes some 30 seconds at most.
-
-        A request that OpenAI refuses for its own sake (400, 404, 422) has a response, too, and costs nothing. All other
-        failures raise an OpenAIError of `domain.errors`. The call is never retried.
-        """
+        """Send a request once, for some 30 seconds. If its content is refused (400, 404, 422), the response says so."""
         ...
 
 

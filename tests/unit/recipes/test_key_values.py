@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from dropbatch.recipes.key_values import Example, RowLimit
+from dropbatch.recipes.key_values import Example, RowLimit, TriedRow
 from dropbatch.recipes.money_values import CanaryRows, GivenPrices
 from dropbatch.recipes.parser import parse_recipe
 
@@ -45,6 +45,12 @@ from .driving import SHORT, only, problems_of
         ("id: ''", "empty"),
         ("endpoint: /v1/chat/completion", "did you mean /v1/chat/completions?"),
         ("endpoint: responses", "did you mean /v1/responses?"),
+        ("expect: [a]", "`expect` must be the name of a column, or a mapping"),
+        ("expect: {}", "`expect` must be the name of a column, or a mapping"),
+        ("expect: ''", "must be the name of a column, not an empty text"),
+        ("expect: {answer: 4}", "number 4"),
+        ("try: a", "`try` must be a list of 1 to 10 rows"),
+        ("try: [a]", "`try[0]` must be a row: a mapping of columns to their values, not the text 'a'"),
         ("examples: {input: a, output: b}", "a mapping"),
         ("examples: [{input: a}]", "input and output"),
         ("examples: [{input: a, output: 4}]", "number 4"),
@@ -170,3 +176,15 @@ def test_a_limit_that_cannot_be_says_what_to_write(written: str, key: str, says:
     problem = only(problems_of(f"{SHORT}limit: {written}\n"))
     assert problem.key == key
     assert says in problem.message
+
+
+def test_rows_to_try_are_values_by_column_with_what_is_expected() -> None:
+    rows = "  - {text: a, stars: 5, expect: yes}\n  - {text: b, expect: {answer: c}}\n  - text: d\n"
+    recipe = parse_recipe(f"{SHORT}try:\n{rows}".encode())
+    assert recipe.tried == (
+        TriedRow({"text": "a", "stars": 5}, "yes"),
+        TriedRow({"text": "b"}, {"answer": "c"}),
+        TriedRow({"text": "d"}),
+    )
+    assert recipe == parse_recipe(SHORT.encode()), "rows to try make no difference for files"
+    assert recipe != parse_recipe(f"{SHORT}expect: label\n".encode())

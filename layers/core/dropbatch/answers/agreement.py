@@ -41,7 +41,7 @@ Agreement = dict[str, ColumnAgreement]
 
 def compare(agreement: Agreement, column: str, row: int, expected: str, answered: str) -> None:
     """Count a row's answer. Both texts are canonical: equal ones are the same answer."""
-    found = agreement.setdefault(column, _nothing())
+    found = agreement.get(column) or agreement.setdefault(column, _nothing())
     found["compared"] += 1
     if expected == answered:
         found["agreed"] += 1

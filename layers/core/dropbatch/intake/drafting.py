@@ -1,6 +1,6 @@
 """The draft of a recipe beside the rejection of a file that has none."""
 
-from itertools import islice
+from itertools import chain, islice
 
 from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, ObjectNotFoundError
 from dropbatch.domain.jobs import Job
@@ -26,9 +26,8 @@ def draft_recipe(context: Context, job: Job) -> str | None:
         _, reader = open_drop(context, drop, file_type(drop.key), None)
         if reader.layout.raw:
             return None  # it has requests, and needs no recipe
-        first = next(iter(reader.chunks()), None)
+        records = chain.from_iterable(chunk.records() for chunk in reader.chunks())
+        rows = [record.values for record in islice(records, MAX_ROWS) if record.values is not None]
     except (DropRejectedError, ObjectForbiddenError, ObjectNotFoundError):
         return None  # the recipe has to say how to read it
-    records = [] if first is None else islice(first.records(), MAX_ROWS)
-    rows = [record.values for record in records if record.values is not None]
     return write_draft(context, job, draft(reader.layout.columns, rows))

@@ -5,9 +5,8 @@ asks nothing again, nor does a change of the recipe that leaves the requests as 
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +19,6 @@ from dropbatch.domain.deadlines import RETENTION_SECONDS
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.errors import (
     DropRejectedError,
-    ObjectNotFoundError,
     OpenAIAuthError,
     OpenAIBillingError,
     OpenAIError,
@@ -38,7 +36,7 @@ from dropbatch.jobs.trial_spending import TrialSpending, reserve, settle
 from dropbatch.money.cost_meter import CostMeter
 from dropbatch.money.prices import prices_of
 from dropbatch.money.quote import Histories, Terms, Work, estimate_work, price_work
-from dropbatch.ports import HTML, JSON, Response
+from dropbatch.ports import HTML, Response
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.expectations import text_of
 from dropbatch.recipes.key_values import MAX_TRIED_ROWS, TriedRow
@@ -47,10 +45,13 @@ from dropbatch.reporting.trial import Trial, TrialRow
 from dropbatch.reporting.try_page import page_key, try_page
 from dropbatch.storage.context import Context
 from dropbatch.storage.item_keys import answers_key
-from dropbatch.storage.objects import read_object
+from dropbatch.storage.trial_answers import TrialAnswers
 
 MIN_SECONDS = 75
 """With less time left, no other row is asked: a request may take a minute, and the message must still be sent."""
+
+MAX_SHOWN = 2_000
+"""How many characters of a value the page shows: an embedding has 30,000."""
 
 DISABLED = "the stack's parameter `TryAtOnce` is disabled"
 NO_TIME = "the time of the function was over"
@@ -92,49 +93,6 @@ class _Row:
         return context.answering.ask(self.request.endpoint, self.request.body)
 
 
-@dataclass(slots=True)
-class _Answers:
-    """The responses that are kept, by the digests of their requests, in the work bucket."""
-
-    context: Context
-    key: str
-    kept: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def load(self) -> None:
-        try:
-            self.kept = json.loads(read_object(self.context.objects, self.context.buckets.work, self.key))
-        except ObjectNotFoundError:
-            self.kept = {}
-
-    def get(self, digest: str) -> Response | None:
-        found = self.kept.get(digest)
-        return None if found is None else Response(found["status"], found["body"].encode())
-
-    def add(self, digest: str, response: Response, model: str, usd: Decimal | None) -> None:
-        body = response.body.decode(errors="replace")
-        self.kept[digest] = {
-            "status": response.status,
-            "body": body,
-            "model": model,
-            "usd": None if usd is None else str(usd),
-        }
-        self._save()
-
-    def usd(self, digest: str) -> Decimal | None:
-        found = self.kept.get(digest)
-        return None if found is None or found["usd"] is None else Decimal(found["usd"])
-
-    def keep_only(self, digests: Sequence[str]) -> None:
-        """Forget the responses to requests that are no longer remembered."""
-        if self.kept.keys() - set(digests):
-            self.kept = {digest: self.kept[digest] for digest in digests if digest in self.kept}
-            self._save()
-
-    def _save(self) -> None:
-        data = json.dumps(self.kept).encode()
-        self.context.objects.put(self.context.buckets.work, self.key, data, JSON)
-
-
 def try_rows(context: Context, drop: Drop, compiled: CompiledRecipe, version: str) -> Trial | None:
     """Answer the rows of a recipe's `try`, and write their page. `version` is that of the object that came.
 
@@ -145,7 +103,7 @@ def try_rows(context: Context, drop: Drop, compiled: CompiledRecipe, version: st
     with leased(context, item, lambda _: True) as taken:
         if taken is None:
             return None
-        answers = _Answers(context, answers_key(taken))
+        answers = TrialAnswers(context, answers_key(taken))
         answers.load()
         if taken.reserved_usd is not None:
             _settle_lost(context, taken, drop, answers)
@@ -184,7 +142,7 @@ def _row(number: int, row: TriedRow, compiled: CompiledRecipe) -> _Row:
     return _Row(number, row, request, digest)
 
 
-def _settle_lost(context: Context, item: TriedRecipe, drop: Drop, answers: _Answers) -> None:
+def _settle_lost(context: Context, item: TriedRecipe, drop: Drop, answers: TrialAnswers) -> None:
     """Settle a reservation whose process was killed: the answers that came are paid, and the others may be."""
     spent = TrialSpending()
     came = [digest for digest in item.pending if digest in answers.kept]
@@ -196,7 +154,12 @@ def _settle_lost(context: Context, item: TriedRecipe, drop: Drop, answers: _Answ
 
 
 def _ask_new(
-    context: Context, item: TriedRecipe, drop: Drop, compiled: CompiledRecipe, rows: Sequence[_Row], answers: _Answers
+    context: Context,
+    item: TriedRecipe,
+    drop: Drop,
+    compiled: CompiledRecipe,
+    rows: Sequence[_Row],
+    answers: TrialAnswers,
 ) -> tuple[TrialSpending, int]:
     """Ask the rows whose requests have no answer yet, as far as money and time allow; return the cost, and how many."""
     spent = TrialSpending()
@@ -235,7 +198,7 @@ def _ask_new(
 
 
 def _wanted(
-    context: Context, item: TriedRecipe, compiled: CompiledRecipe, rows: Sequence[_Row], answers: _Answers
+    context: Context, item: TriedRecipe, compiled: CompiledRecipe, rows: Sequence[_Row], answers: TrialAnswers
 ) -> dict[str, _Row]:
     """Return the rows to ask by the digests of their requests; the others get the reason why not."""
     room = MAX_TRIED_ROWS - item.sent
@@ -299,7 +262,7 @@ def _finish(
     drop: Drop,
     compiled: CompiledRecipe,
     rows: Sequence[_Row],
-    answers: _Answers,
+    answers: TrialAnswers,
     spent: TrialSpending,
     sent: int,
 ) -> Trial:
@@ -311,10 +274,10 @@ def _finish(
     return trial
 
 
-def _shown(compiled: CompiledRecipe, row: _Row, answers: _Answers) -> TrialRow:
-    cells = {name: text_of(value) for name, value in row.row.values.items()}
+def _shown(compiled: CompiledRecipe, row: _Row, answers: TrialAnswers) -> TrialRow:
+    cells = {name: _cut(value) for name, value in row.row.values.items()}
     expected: Mapping[str, Any] = row.row.expect or {}
-    known = {column: text_of(value) for column, value in expected.items()}
+    known = {column: _cut(value) for column, value in expected.items()}
     response = answers.get(row.digest)
     if row.request is None or response is None:
         return TrialRow(row.number, cells, expected=known, reason=row.reason)
@@ -330,7 +293,7 @@ def _shown(compiled: CompiledRecipe, row: _Row, answers: _Answers) -> TrialRow:
     return TrialRow(
         row.number,
         cells,
-        {column: text_of(value) for column, value in values.items()},
+        {column: _cut(value) for column, value in values.items()},
         known,
         met if is_good and expected else None,
         str(answer.outcome),
@@ -339,3 +302,9 @@ def _shown(compiled: CompiledRecipe, row: _Row, answers: _Answers) -> TrialRow:
         usage.output_tokens,
         answers.usd(row.digest),
     )
+
+
+def _cut(value: Any) -> str:
+    """Return a value as the page shows it."""
+    text = text_of(value)
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"

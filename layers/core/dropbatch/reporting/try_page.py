@@ -5,7 +5,7 @@ from functools import cache
 from jinja2 import DictLoader, Environment
 
 from dropbatch.domain.drops import Drop, results_root
-from dropbatch.reporting.phrases import money
+from dropbatch.reporting.phrases import money, shown
 from dropbatch.reporting.trial import Trial
 
 PAGE_NAME = "try.html"
@@ -81,7 +81,7 @@ def try_page(drop: Drop, trial: Trial) -> bytes:
             trial=trial,
             name=drop.key,
             money=money,
-            exact=lambda usd: f"${usd:.6f}" if usd else "$0",
+            exact=lambda usd: f"${shown(usd)}",
             policy=POLICY,
         )
     )
