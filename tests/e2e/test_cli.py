@@ -111,7 +111,6 @@ def test_a_recipe_is_drafted_and_tried(shell: Shell) -> None:
 
 def test_the_picture_of_the_readme_shows_what_the_commands_say(shell: Shell) -> None:
     recorded = recording.record()
-    recording.PICTURE.write_text(recording.picture(recorded))  # TEMPORARY
 
     drawn = ElementTree.fromstring(recording.PICTURE.read_text(encoding="utf-8"))
     shown = "".join(drawn.itertext()).replace("\xa0", " ")
