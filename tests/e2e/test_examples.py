@@ -10,10 +10,8 @@ import pytest
 from dropbatch.domain.drops import ObjectKind, kind_of_object
 from tests.e2e.conftest import Embedded
 
-PROGRAMS = {"airflow", "consumer"}
-"""Folders of programs, which other tests run."""
-
-FOLDERS = sorted(path for path in Path("examples").iterdir() if path.is_dir() and path.name not in PROGRAMS)
+FOLDERS = sorted(path for path in Path("examples").iterdir() if path.is_dir() and not any(path.glob("*.py")))
+"""The folders of examples, except programs."""
 
 COLUMNS = {
     "captions": ["caption", "colours"],

@@ -47,8 +47,8 @@ class Outcome:
 
 
 def folders() -> list[Path]:
-    """Return the folders of examples that are dropped; `consumer` is a program."""
-    return sorted(path for path in EXAMPLES.iterdir() if path.is_dir() and path.name != "consumer")
+    """Return the folders of examples that are dropped. A folder with code is a program."""
+    return sorted(path for path in EXAMPLES.iterdir() if path.is_dir() and not any(path.glob("*.py")))
 
 
 def outcomes(folder: Path) -> Iterator[Outcome]:

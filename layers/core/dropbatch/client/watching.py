@@ -144,7 +144,7 @@ def read_run(stack: "Stack", key: str, prefix: str) -> Run:
 
 
 def jobs(stack: "Stack", prefix: str) -> Sequence[JobEntry]:
-    """Return the newest jobs, by the folder's `index.json` or the root's, or by the list of objects if there is none."""
+    """Return the newest jobs, by the `index.json` of the folder or the root, or else by the list of objects."""
     folder = prefix[: prefix.rfind("/") + 1]
     for name in dict.fromkeys([folder + INDEX, INDEX]):
         index = _json(stack, name)
