@@ -16,6 +16,7 @@ def test_the_picture_shows_each_command_with_its_output() -> None:
     drawn = recording.picture(recorded)
 
     assert drawn == recording.picture(recorded)
+    assert "url(http" not in drawn
     shown = "".join(ET.fromstring(drawn).itertext()).replace("\xa0", " ")
     for command, printed in recorded:
         assert f"$ {command}" in shown
