@@ -52,8 +52,7 @@ def test_init_drafts_a_recipe_and_replaces_none(filled: Terminal) -> None:
     assert "angry: boolean" in (filled.folder / "recipe.yaml").read_text()
     assert filled("init", "a.csv", "-o", "other.yaml", "--json").members["columns"] == ["text"]
     assert "no file b.csv" in filled("init", "b.csv", code=2).err
-    filled("check", "a.csv")
-    assert "succeeded" in filled("put", "a.csv", "--wait").out
+    assert "angry (boolean)" in filled("check", "a.csv").out
 
 
 def test_check_says_what_the_stack_would_say(filled: Terminal) -> None:
