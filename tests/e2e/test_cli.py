@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from dropbatch.cli.main import app
 from dropbatch.client import watching
 from examples import notebook
+from local import recording
 from tests.e2e.conftest import Embedded
 
 RECIPE = """\
@@ -94,6 +96,28 @@ def test_a_file_goes_from_the_check_to_a_comparison(shell: Shell, capsys: pytest
     (month,) = shell.json("cost", "--by", "month,folder,model", "--months", "1")["months"]
     assert month["paid_usd"] > 0
     assert "cli" in [line["name"] for line in month["by_folder"]]
+
+
+def test_a_recipe_is_drafted_and_tried(shell: Shell) -> None:
+    write("angry.csv", rows(10))
+
+    assert "Drafted recipe.yaml" in shell("init", "angry.csv", "--ask", "Is it angry?")
+    assert "angry (boolean)" in shell("check", "angry.csv")
+    tried = shell.json("try", "angry.csv", "--rows", "2", "--yes")["rows"]
+    assert [(row["outcome"], type(row["answers"]["angry"])) for row in tried] == [("ok", bool)] * 2
+    assert all(row["paid_usd"] > 0 for row in tried)
+    assert "This cost" in shell("try", "angry.csv", "--rows", "1", "--yes")
+
+
+def test_the_picture_of_the_readme_shows_what_the_commands_say(shell: Shell) -> None:
+    recorded = recording.record()
+
+    drawn = ElementTree.fromstring(recording.PICTURE.read_text(encoding="utf-8"))
+    shown = "".join(drawn.itertext()).replace("\xa0", " ")
+    for command, printed in recorded:
+        assert f"$ {command}" in shown
+        assert printed.strip()
+    assert "Rows: 500 (500 ok)" in recorded[-1][1]
 
 
 def test_markers_let_a_held_run_go_on_or_end(shell: Shell) -> None:
