@@ -4,8 +4,6 @@ A page is one file that loads nothing. Its links are relative, so that they work
 a disk, and behind an address of one's own.
 """
 
-import base64
-import hashlib
 import json
 from collections.abc import Sequence
 from functools import cache
@@ -13,50 +11,35 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from jinja2 import Environment, Template
-from markupsafe import Markup
 
 from dropbatch.domain.drops import results_root, without_controls
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.domain.pages import ListedJob, folders_of_pages, page_key
 from dropbatch.domain.states import ENDED_JOBS, HeldReason, JobState
 from dropbatch.reporting.event_members import SCHEMA_VERSION
+from dropbatch.reporting.page_style import GLOBALS
 from dropbatch.reporting.phrases import dollars, iso, local_time, money
 from dropbatch.storage.context import Context
 
-STYLE = """
-:root { color-scheme: light dark; --line: #8883; --soft: #595959; --bad: #a8321c; }
-@media (prefers-color-scheme: dark) { :root { --soft: #b0b0b0; --bad: #ff9b85; } }
-body { font: 16px/1.5 system-ui, sans-serif; font-variant-numeric: tabular-nums; max-width: 72rem; margin: 2rem auto;
-  padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin: 0; overflow-wrap: anywhere; }
-.soft { color: var(--soft); } .bad { color: var(--bad); }
-table.wide { border-collapse: collapse; width: 100%; margin-top: 1.5rem; }
-td, th { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
-td.n, th.n { text-align: right; } td.n, td.when { white-space: nowrap; } td.text { overflow-wrap: anywhere; }
-@media (max-width: 40rem) {
-  table.wide, .wide tbody, .wide tr, .wide td { display: block; } .wide thead { display: none; }
-  .wide tr { border-bottom: 1px solid var(--line); padding: .5rem 0; }
-  .wide td { border: 0; padding: .1rem 0; } .wide td:empty { display: none; }
-  .wide td.n { text-align: left; white-space: normal; }
-  .wide td[data-label]::before { content: attr(data-label) ": "; color: var(--soft); }
-}
-"""
-
 _PAGE = """<!doctype html>
 <html lang="en">
+<head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src '{{ style_hash }}'; \
-base-uri 'none'; form-action 'none'">
+<meta http-equiv="Content-Security-Policy" content="{{ policy }}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
 <title>{{ title }}</title>
 <style>{{ style }}</style>
+</head>
+<body>
 <main>
 <h1>{{ title }}</h1>
-<p class="soft">{{ said }} Written {{ written }}.{% if up %} <a href="{{ up }}">All folders</a>{% endif %}</p>
+<p class="verdict">{{ said }}</p>
+<p class="soft">Written {{ written }}.{% if up %} <a href="{{ up }}">All folders</a>{% endif %}</p>
 {% if jobs %}
 <table class="wide">
-<thead><tr><th>file</th><th>state</th><th class="n">rows</th><th class="n">paid</th><th class="n">saved</th>\
-<th>dropped</th><th>files</th></tr></thead>
+<thead><tr class="head"><th>file</th><th>state</th><th class="n">rows</th><th class="n">paid</th>\
+<th class="n">saved</th><th>dropped</th><th>files</th></tr></thead>
 <tbody>
 {% for job in jobs %}
 <tr><td class="text" data-label="file"><bdi>{{ job.name }}</bdi>{% if job.run > 1 %}, run {{ job.run }}{% endif %}
@@ -76,6 +59,8 @@ base-uri 'none'; form-action 'none'">
 </table>
 {% endif %}
 </main>
+<script>{{ script }}</script>
+</body>
 </html>
 """
 
@@ -89,10 +74,10 @@ def index_json(jobs: Sequence[ListedJob]) -> bytes:
 def index_html(context: Context, folder: str, jobs: Sequence[ListedJob]) -> bytes:
     """Return `index.html` of a folder; the folder of the root is empty."""
     title = f"{without_controls(folder)}/" if folder else "Dropbatch"
-    said = "The newest runs of this folder's files." if folder else "The newest runs of all folders."
+    said = "The newest runs of this folder" if folder else "The newest runs"
     page = _template().render(
         title=title,
-        said=said if jobs else "No file was dropped yet.",
+        said=said if jobs else "No file was dropped yet",
         written=local_time(context.now(), context.zone),
         up="../" * (folder.count("/") + 1) + "index.html" if folder and _is_linkable(folder) else "",
         jobs=[_row(context, folder, job) for job in jobs],
@@ -225,6 +210,4 @@ def _link(path: str) -> str:
 
 @cache
 def _template() -> Template:
-    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    known = {"style": Markup(STYLE), "style_hash": f"sha256-{digest}"}  # noqa: S704  # a constant
-    return Environment(autoescape=True, trim_blocks=True).from_string(_PAGE, known)
+    return Environment(autoescape=True, trim_blocks=True).from_string(_PAGE, GLOBALS)

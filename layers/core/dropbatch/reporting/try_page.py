@@ -5,13 +5,11 @@ from functools import cache
 from jinja2 import DictLoader, Environment
 
 from dropbatch.domain.drops import Drop, results_root
+from dropbatch.reporting.page_style import GLOBALS
 from dropbatch.reporting.phrases import money, shown
 from dropbatch.reporting.trial import Trial
 
 PAGE_NAME = "try.html"
-
-POLICY = "default-src 'none'; img-src data:"
-"""The page loads nothing, and runs no script."""
 
 _TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -21,6 +19,7 @@ _TEMPLATE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <title>{{ name }}: {{ trial.verdict }}</title>
+<style>{{ style }}</style>
 </head>
 <body>
 <main>
@@ -61,6 +60,7 @@ _TEMPLATE = """<!doctype html>
 <footer>
 <p class="soft">s3://{{ drop.bucket }}/{{ drop.key }}, version {{ drop.version_id }}</p>
 </footer>
+<script>{{ script }}</script>
 </body>
 </html>
 """
@@ -82,7 +82,7 @@ def try_page(drop: Drop, trial: Trial) -> bytes:
             name=drop.key,
             money=money,
             exact=lambda usd: f"${shown(usd)}",
-            policy=POLICY,
+            **GLOBALS,
         )
     )
     return html.encode()
