@@ -57,6 +57,7 @@ def environment(aws: str, openai: str = "http://127.0.0.1:9") -> dict[str, str]:
         "ABSENCE_CONFIRMATION_SECONDS": "600",
         "RECIPE_WAIT_SECONDS": "120",
         "MAX_JOB_COST": "0",
+        "TRY_AT_ONCE": "disabled",
         "MAX_MONTHLY_COST": "0",
         "TIME_ZONE": "UTC",
         "MAX_DROP_GIGABYTES": "50",

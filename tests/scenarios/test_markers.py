@@ -15,6 +15,7 @@ from dropbatch.formats.file_types import KINDS
 from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Notification
+from dropbatch.reporting.notifications import progress_lines
 from dropbatch.reporting.quote_lines import quote_lines
 from dropbatch.reporting.runs import run_line
 from tests import event_contract
@@ -585,6 +586,7 @@ def test_an_unchanged_rerun_needs_an_approval_and_names_the_former_cost(fake: Fa
         "To drop it: echo | aws s3 cp - s3://the-inbox/a.csv.cancel",
         "  or, in the S3 console, make a folder `a.csv.cancel` beside the file",
         "Without an approval it is cancelled after 14 days.",
+        *progress_lines(fake.context, again),
         run_line(again),
     ]
     assert fake.topics.published[-1].detail["answered_by"] == {"job_id": first.id, "paid": paid}

@@ -1,10 +1,12 @@
 """The check of a file without an account: it says what the intake says."""
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from dropbatch.batch_api import deprecations
 from dropbatch.client import WrongUseError
 from dropbatch.client.check import check
 from dropbatch.client.local.inbox import first_rows
@@ -65,7 +67,8 @@ def test_a_check_needs_no_recipe_for_ready_requests_and_says_if_one_is_missing(t
 
 
 def test_a_model_that_is_gone_is_found_without_asking_openai(tmp_path: Path) -> None:
-    file = on_disk(tmp_path / "here", "a.csv", rows(1), RECIPE.replace(b"gpt-6-luna", b"gpt-4.5-preview"))
+    [gone, *_] = (name for name, shutdown in deprecations._BY_NAME.items() if shutdown.day < date(2026, 1, 1))
+    file = on_disk(tmp_path / "here", "a.csv", rows(1), RECIPE.replace(b"gpt-6-luna", gone.encode()))
     checked = check(file, "a/a.csv", read_local_recipe(file.parent / "recipe.yaml"))
     assert not checked.is_usable
     assert "shut" in checked.lines[1]

@@ -306,7 +306,8 @@ def test_jobs_are_listed_by_the_index_or_else_by_their_files(fake: FakeContext, 
     fake.objects.drop("index.json", json.dumps({"schema_version": 1, "jobs": [entry]}).encode(), bucket=RESULTS)
     (found,) = stack.jobs()
     assert (found.key, found.status, found.held_reason, found.paid_usd) == ("x/y.csv", "held", "cost", None)
-    assert stack.jobs("a/") == []
+    assert [job.key for job in stack.jobs("x/")] == ["x/y.csv"], "a folder without an index is in that of the root"
+    assert stack.jobs("z/") == []
 
     of_folder = {**entry, "key": "a/a.csv", "state": "succeeded", "status": "duplicate"}
     fake.objects.drop("a/index.json", json.dumps({"jobs": [of_folder]}).encode(), bucket=RESULTS)

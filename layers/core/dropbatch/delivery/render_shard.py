@@ -8,7 +8,7 @@ import heapq
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dropbatch.answers.tally import Tally
@@ -79,6 +79,10 @@ class _Progress:
         else:
             self.fingerprints = None
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the progress as JSON members. `asdict` would copy every sum, and takes no Counter within another."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
     def stats(self, tally: Tally) -> dict[str, object]:
         """Return the contents of `stats.json`, once all rows are done."""
         return {
@@ -144,7 +148,7 @@ def render(
     if progress.position < len(index):
         progress.places = [reader.place(shard.first_row + progress.position) for reader in readers]
         progress.skipped = skipped.to_json()
-        files.keep_rendered(shard.number, asdict(progress))
+        files.keep_rendered(shard.number, progress.to_json())
         return False
     if is_one_batch:
         key = responses_key(keys[0])
