@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from dropbatch.answers.agreement import Agreement
 from dropbatch.answers.tally import Tally
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import Job
@@ -17,7 +18,7 @@ from dropbatch.reporting.report_facts import ColumnNames, ReportFacts, ReportRow
 from dropbatch.reporting.report_page import page
 from dropbatch.reporting.timeline import Round
 from tests.driving import drop, pass_time, result, run
-from tests.fakes import INBOX, FakeContext
+from tests.fakes import INBOX, RESULTS, FakeContext
 from tests.fakes.answers import response_line
 
 SURVEY = b"""\
@@ -64,7 +65,7 @@ def survey_answers(dice: random.Random, failing: Callable[[int], str | None]) ->
     """Return a function that answers a survey. `failing` names the error of a row; None if there is none."""
 
     def answer(request: dict[str, Any]) -> Answer:
-        error = failing(int(request["custom_id"]))
+        error = failing(int(request["custom_id"].rpartition("-")[2]))
         if error == "missing":
             return None
         if error is not None:
@@ -225,30 +226,27 @@ def hostile(folder: Path) -> bytes:
     return result(fake, "report.html")
 
 
-class TallyWithAgreement(Tally):
-    """A tally that has compared answers with known ones."""
-
-    agreement: Any = {  # noqa: RUF012  # as a member of the tally
-        "mood": {
-            "agreed": 900_000,
-            "compared": 987_654,
-            "pairs": {"good\0good": 500_000, "bad\0bad": 400_000, "good\0bad": 80_000, "bad\0<b>": 7_654},
-            "disagreements": [{"row": 7, "expected": "good", "answered": "<b>"}],
-        },
-        "topic": {
-            "agreed": 1,
-            "compared": 400,
-            "pairs": {f"topic {place}\0{'&' * 200}": 1 for place in range(400)},
-            "disagreements": [{"row": 7, "expected": "x" * 200, "answered": "&" * 200} for _ in range(10)],
-        },
-    }
+AGREEMENT: Agreement = {
+    "mood": {
+        "agreed": 900_000,
+        "compared": 987_654,
+        "pairs": {"good\0good": 500_000, "bad\0bad": 400_000, "good\0bad": 80_000, "bad\0<b>": 7_654},
+        "disagreements": [{"row": 7, "expected": "good", "answered": "<b>"}],
+    },
+    "topic": {
+        "agreed": 1,
+        "compared": 400,
+        "pairs": {f"topic {place}\0{'&' * 200}": 1 for place in range(400)},
+        "disagreements": [{"row": 7, "expected": "x" * 200, "answered": "&" * 200} for _ in range(10)],
+    },
+}
 
 
 def of_a_million_rows(folder: Path) -> bytes:
     """Return the report of a job of a million rows, out of sums that are as large as sums can be."""
     dice = random.Random(12)
     rows, columns = 1_000_000, 300
-    tally = TallyWithAgreement()
+    tally = Tally(agreement=AGREEMENT)
     tally.outcomes.update({Outcome.OK: rows - 12_345, Outcome.ERROR: 12_000, Outcome.EXPIRED: 345})
     for number in range(60):
         tally.count(number + 1, Outcome.ERROR, f"code_{number}" + "x" * 80, "It failed, says the server. " * 12)
@@ -302,6 +300,41 @@ def _add_distributions(tally: Tally, dice: random.Random, part: int) -> None:
         tally.cross_tables.add(dropped, answered)
 
 
+def index(folder: Path) -> bytes:
+    """Return the index page of all jobs: some are done, one is rejected, one waits, one runs; names are odd."""
+    dice = random.Random(13)
+    fake = FakeContext(folder)
+    fake.clock.now = 1_795_800_000
+    fake.openai.answer = survey_answers(dice, lambda row: "invalid_value" if row % 40 == 0 else None)
+    fake.objects.drop("survey/recipe.yaml", SURVEY)
+    fake.objects.drop("survey/approval/recipe.yaml", SURVEY + b"hold: true\n")
+    for month in ("2026-09", "2026-10", "2026-11"):
+        drop(fake, f"survey/month={month}/comments.csv", survey_rows(dice.randint(300, 900), dice))
+        pass_time(fake, HOUR)
+    drop(fake, "survey/approval/comments of all years.csv", survey_rows(50, dice))
+    drop(fake, "survey/تعليقات <b>😀</b>.csv", survey_rows(30, dice))
+    drop(fake, "survey/" + "a_long_name_without_a_space" * 4 + ".csv", survey_rows(20, dice))
+    drop(fake, "survey/no-such-column.csv", b"id,kommentar\n1,late\n")
+    pass_time(fake, HOUR)
+    fake.openai.ending = None
+    drop(fake, "survey/running.csv", survey_rows(120, dice))
+    pass_time(fake, 600)
+    return fake.objects.content(RESULTS, "index.html")
+
+
+def trial(folder: Path) -> bytes:
+    """Return the page of the rows under `try` of a recipe."""
+    fake = FakeContext(folder)
+    fake.openai.answer = survey_answers(random.Random(14), lambda row: "invalid_value" if row == 2 else None)
+    rows = "".join(
+        f"  - {{comment: {json.dumps(COMMENTS[topic][0])}, expect: {{topic: {expected}}}}}\n"
+        for topic, expected in (("price", "price"), ("delivery", "support"), ("support", "support"))
+    )
+    drop(fake, "survey/recipe.yaml", SURVEY + f"try:\n{rows}".encode())
+    run(fake, ticks=4, step=15)
+    return fake.objects.content(RESULTS, "survey/recipe.yaml/try.html")
+
+
 PAGES: dict[str, Callable[[Path], bytes]] = {
     "succeeded": succeeded,
     "partly_failed": partly_failed,
@@ -310,4 +343,6 @@ PAGES: dict[str, Callable[[Path], bytes]] = {
     "arabic_and_emoji": arabic_and_emoji,
     "hostile": hostile,
     "million_rows": of_a_million_rows,
+    "index": index,
+    "trial": trial,
 }

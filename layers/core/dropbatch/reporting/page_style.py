@@ -55,7 +55,7 @@ td, th { text-align: start; vertical-align: top; padding: .4rem 1.5rem .4rem 0; 
 th { font-weight: 600; } tr.head th, thead th { color: var(--soft); font-size: .875rem; font-weight: 400; }
 td:last-child, th:last-child { padding-right: 0; }
 td.n, th.n { text-align: right; white-space: nowrap; } td.text { overflow-wrap: anywhere; }
-td.bad { color: var(--warning); } td.when { white-space: nowrap; }
+td.bad { color: var(--warning); } td.when { white-space: nowrap; } table + table { margin-top: 1.25rem; }
 td.code { white-space: nowrap; }
 .scroll td.text { overflow-wrap: break-word; } .scroll td.long { overflow-wrap: anywhere; }
 .scroll td.code { white-space: normal; } p + .scroll { margin-top: 1.5rem; }
@@ -89,6 +89,7 @@ footer { margin-top: 4rem; font-size: .875rem; }
   table.wide, .wide thead, .wide tbody, .wide tr, .wide td { display: block; }
   .wide tr { border-bottom: 1px solid var(--line); padding: .6rem 0; } .wide tr.head { display: none; }
   .wide td { border: 0; padding: .1rem 0; } .wide td.n { text-align: start; } .wide td.when { white-space: normal; }
+  .wide td[data-label]:empty { display: none; }
   .wide td[data-label]::before { content: attr(data-label) ": "; color: var(--soft); }
   td.code { white-space: normal; overflow-wrap: break-word; }
   .bars th { width: 38%; } .bars td.share { width: 3.4rem; } .bars td.n { width: 4.6rem; }
