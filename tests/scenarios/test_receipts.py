@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from dropbatch.domain.states import JobState, OpenAIStatus
-from tests.driving import drop, jobs, last_message, only_job, result, result_json, run
+from tests.driving import drop, jobs, last_message, only_job, pass_time, result, result_json, run
 from tests.driving import rows as rows_of
 from tests.fakes import FakeContext
 from tests.fakes.answers import answer_ok, response_line
@@ -264,3 +265,17 @@ def test_a_retry_adds_the_cost_of_its_former_jobs(fake: FakeContext) -> None:
     assert whole["tokens"]["input"] == 2 * INPUT
     words = "Together with the 2 jobs before it, whose failed rows it retries, the file cost about 2 cents."
     assert words in last_message(fake, "ended").text
+
+
+def test_a_run_that_ends_in_another_month_says_that_its_cost_counts_before(fake: FakeContext) -> None:
+    fake.clock.now = datetime(2026, 6, 30, 23, 50, tzinfo=UTC).timestamp()
+    fake.openai.ending = None
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "a.csv", b"text\na\n")
+    pass_time(fake, 3600)
+    fake.openai.ending = OpenAIStatus.COMPLETED
+    run(fake)
+    ended = last_message(fake, "ended")
+    assert "This month: nothing, without batches that were sent in an earlier one." in ended.text
+    programs = [each for each in fake.topics.published if each.event == "ended"][-1]
+    assert programs.detail["cost"]["month"]["name"] == "2026-07"

@@ -81,7 +81,7 @@ def ended(context: Context, end: Ended) -> Notification:
     text += receipt_lines(tally, job, end.before)
     text += saved_lines(tally.duplicates)
     text += quoted_sentence(job.quote, tally.paid)
-    text.append(month_line(context, end.ended_at))
+    text.append(month_line(context, end.ended_at, end.job.created_at))
     text += limited_lines(job, tally)
     dropped, done_at = (local_time(seconds, context.zone) for seconds in (job.drop.modified, end.ended_at))
     text.append(f"Dropped {dropped}; done {done_at}.")

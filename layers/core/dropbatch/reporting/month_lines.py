@@ -7,14 +7,19 @@ from dropbatch.reporting.phrases import counted, dollars, dollars_or_null, money
 from dropbatch.storage.context import Context
 
 
-def month_line(context: Context, now: int) -> str:
-    """Say what all jobs of this month, in UTC, have cost so far, and what they may cost."""
+def month_line(context: Context, now: int, began: int | None = None) -> str:
+    """Say what all jobs of this month, in UTC, have cost so far, and what they may cost.
+
+    `began` is when the job did that the message is about: if it was in another month, its own cost may be in that one.
+    """
     month = context.repository.month_spending(month_of(now))
     text = f"This month: {money(month.spent)}"
     if context.max_month_usd is not None:
         text += f" of {money_limit(context.max_month_usd)}"
     if month.unpriced:
         text += f", without {counted(month.unpriced, 'request')} of unknown price"
+    if began is not None and month_of(began) != month.month:
+        text += ", without batches that were sent in an earlier one"
     return f"{text}."
 
 
