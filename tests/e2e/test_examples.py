@@ -9,9 +9,7 @@ import pytest
 
 from dropbatch.domain.drops import ObjectKind, kind_of_object
 from tests.e2e.conftest import Embedded
-
-FOLDERS = sorted(path for path in Path("examples").iterdir() if path.is_dir() and not any(path.glob("*.py")))
-"""The folders of examples, except programs."""
+from tools.capacity.quotes import folders
 
 COLUMNS = {
     "captions": ["caption", "colours"],
@@ -28,7 +26,7 @@ SKIPPED = {"nightly-report": 1}
 """The number of rows of each example that the recipe's `when` leaves out."""
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", folders(), ids=lambda folder: folder.name)
 def test_an_example_folder_is_answered_unchanged(folder: Path, healthy: Embedded) -> None:
     files = {f"examples/{folder.name}/{path.name}": path.read_bytes() for path in sorted(folder.iterdir())}
     versions = {key: healthy.drop(key, data) for key, data in files.items()}

@@ -47,8 +47,8 @@ class Outcome:
 
 
 def folders() -> list[Path]:
-    """Return the folders of examples that are dropped. A folder with code is a program."""
-    return sorted(path for path in EXAMPLES.iterdir() if path.is_dir() and not any(path.glob("*.py")))
+    """Return the folders of examples that are dropped: those with a README, except programs, which have code."""
+    return sorted(readme.parent for readme in EXAMPLES.glob("*/README.md") if not any(readme.parent.glob("*.py")))
 
 
 def outcomes(folder: Path) -> Iterator[Outcome]:
