@@ -34,7 +34,7 @@ pictures: setup ## Take the pictures of the report for docs/pictures
 # Two processes more than the two cores it is made for: those with the end-to-end tests mostly wait.
 test: check ## Run everything: the checks, and all tests, end to end too
 	@sh local/setup.sh tests
-	@$(ISOLATED) $(BIN)/pytest -q -n 4 --durations=10
+	@$(ISOLATED) $(BIN)/pytest -q -n 4 -rs --durations=10
 
 test-fast: setup ## Run the unit, contract and scenario tests that are not slow: for every save
 	@$(ISOLATED) $(BIN)/pytest -q -n 2 --dist worksteal -m "not slow" $(wildcard tests/unit tests/contract tests/scenarios)
