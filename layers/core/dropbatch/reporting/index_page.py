@@ -17,21 +17,13 @@ from dropbatch.domain.outcomes import Outcome
 from dropbatch.domain.pages import ListedJob, folders_of_pages, page_key
 from dropbatch.domain.states import ENDED_JOBS, HeldReason, JobState
 from dropbatch.reporting.event_members import SCHEMA_VERSION
-from dropbatch.reporting.page_style import GLOBALS
+from dropbatch.reporting.page_style import GLOBALS, HEAD
 from dropbatch.reporting.phrases import dollars, iso, local_time, money
 from dropbatch.storage.context import Context
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{{ policy }}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{{ title }}</title>
-<style>{{ style }}</style>
-</head>
-<body>
+_PAGE = (
+    HEAD
+    + """<body>
 <main>
 <h1>{{ title }}</h1>
 <p class="verdict">{{ said }}</p>
@@ -63,6 +55,7 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
+)
 
 
 def index_json(jobs: Sequence[ListedJob]) -> bytes:

@@ -156,3 +156,16 @@ POLICY = (
 
 GLOBALS = {"policy": POLICY, "style": Markup(STYLE), "script": Markup(SCRIPT)}  # noqa: S704  # constants
 """What the frame of every page needs. Style and script are written as they are: the policy has their hashes."""
+
+HEAD = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{{ policy }}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{{ title or name }}</title>
+<style>{{ style }}</style>
+</head>
+"""
+"""The beginning of every page, up to its body."""

@@ -4,19 +4,12 @@ A page loads nothing from elsewhere: see `page_style`. On a narrow screen the ro
 every column stays visible.
 """
 
+from dropbatch.reporting.page_style import HEAD
 from dropbatch.reporting.report_template import REPORT, ROWS
 
-_BASE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{{ policy }}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{{ title or name }}</title>
-<style>{{ style }}</style>
-</head>
-<body>
+_BASE = (
+    HEAD
+    + """<body>
 <main>
 <h1>{{ name }}</h1>
 {% block body %}{% endblock %}
@@ -29,6 +22,7 @@ _BASE = """<!doctype html>
 </body>
 </html>
 """
+)
 
 _REJECTED = """{% extends "base" %}
 {% block body %}

@@ -5,23 +5,15 @@ from functools import cache
 from jinja2 import DictLoader, Environment
 
 from dropbatch.domain.drops import Drop, results_root
-from dropbatch.reporting.page_style import GLOBALS
+from dropbatch.reporting.page_style import GLOBALS, HEAD
 from dropbatch.reporting.phrases import money, shown
 from dropbatch.reporting.trial import Trial
 
 PAGE_NAME = "try.html"
 
-_TEMPLATE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{{ policy }}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{{ name }}: {{ trial.verdict }}</title>
-<style>{{ style }}</style>
-</head>
-<body>
+_TEMPLATE = (
+    HEAD
+    + """<body>
 <main>
 <h1>{{ name }}</h1>
 <p class="verdict">{{ trial.verdict }}</p>
@@ -64,6 +56,7 @@ _TEMPLATE = """<!doctype html>
 </body>
 </html>
 """
+)
 
 
 def page_key(drop: Drop) -> str:
@@ -80,6 +73,7 @@ def try_page(drop: Drop, trial: Trial) -> bytes:
             drop=drop,
             trial=trial,
             name=drop.key,
+            title=f"{drop.key}: {trial.verdict}",
             money=money,
             exact=lambda usd: f"${shown(usd)}",
             **GLOBALS,

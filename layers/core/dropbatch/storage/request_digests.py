@@ -125,7 +125,7 @@ class RequestDigests:
                 taken = slots[slot]
 
     def _insert_all(self, table: _Table, requests: _Requests, first_row: int, found: list[int]) -> None:
-        """Do the same, and insert the rows that find none."""
+        """Do the same, and insert the rows that find none. A common search would cost a call for each row."""
         slots, size, stored, digests = table.slots, len(table.slots), self._digests, requests.digests
         for place, (each, tag) in enumerate(zip(requests.hashes, requests.tags, strict=True)):
             if found[place]:
