@@ -4,12 +4,12 @@ A page is one file that loads nothing. Its links are relative, so that they work
 a disk, and behind an address of one's own.
 """
 
-import json
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+import msgspec
 from jinja2 import Environment, Template
 
 from dropbatch.domain.drops import results_root, without_controls
@@ -60,8 +60,8 @@ _PAGE = (
 
 def index_json(jobs: Sequence[ListedJob]) -> bytes:
     """Return `index.json`: the jobs, the newest first, each on a line of its own."""
-    lines = ",\n".join(json.dumps(_members(job), ensure_ascii=False) for job in jobs)
-    return f'{{"schema_version": {SCHEMA_VERSION}, "jobs": [\n{lines}\n]}}\n'.encode()
+    lines = b",\n".join(msgspec.json.encode(_members(job)) for job in jobs)
+    return b'{"schema_version": %d, "jobs": [\n%b\n]}\n' % (SCHEMA_VERSION, lines)
 
 
 def index_html(context: Context, folder: str, jobs: Sequence[ListedJob]) -> bytes:

@@ -1,7 +1,6 @@
 """The small files of the results bucket about a job's progress and its end: status, summary, latest and others."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -281,4 +280,4 @@ def _put(context: Context, job: Job, name: str, members: Mapping[str, Any]) -> N
 
 
 def _json(members: Mapping[str, Any]) -> bytes:
-    return json.dumps(members, ensure_ascii=False, indent=2).encode()  # a poll writes some, and loads no orjson
+    return msgspec.json.format(msgspec.json.encode(members), indent=2)  # a poll writes some, and loads no orjson
