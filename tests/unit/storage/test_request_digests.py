@@ -53,17 +53,17 @@ def test_a_digest_that_is_the_same_only_in_part_is_another_one(monkeypatch: pyte
     """Digests are different if the last of the stored bytes is, the tag, or the place where they are searched."""
     digests = RequestDigests()
     monkeypatch.setattr(digests, "_hashed", b"".join)
-    tag, unused = request_digests._TAG_BYTE, 15
+    tag, unused = request_digests._TAG_BYTE, 7
     one = bytes(16)
 
     def other_at(byte: int) -> bytes:
         return bytes(byte) + b"\1" + bytes(15 - byte)
 
-    last_stored, other_tag = other_at(tag - 1), other_at(tag)
-    assert digests.add_all([one, last_stored, other_tag], 1) is None
-    assert digests.add_all([other_tag, one, last_stored], 4) == [3, 1, 2]
-    assert digests.add(other_at(unused), 7) == 1
-    assert digests.add(b"\xff" + bytes(15), 8) == 0, "no row is where it looks"
+    others = [other_at(byte) for byte in (tag, *range(4, 6), *range(8, 16))]
+    assert digests.add_all([one, *others], 1) is None
+    assert digests.add_all([*others, one], 13) == [*range(2, 13), 1]
+    assert digests.add(other_at(unused), 30) == 1
+    assert digests.add(b"\xff" + bytes(15), 31) == 0, "no row is where it looks"
 
 
 def test_each_job_has_a_seed_of_its_own() -> None:
@@ -73,5 +73,6 @@ def test_each_job_has_a_seed_of_its_own() -> None:
 
 
 def test_at_least_96_bits_stand_for_a_request() -> None:
+    digests = RequestDigests()
     near = 4  # two slots of this distance are in one search, as a rule
-    assert 8 * request_digests._DIGEST_BYTES + math.log2(request_digests._MIN_SLOTS / near) >= 96
+    assert 8 * (digests._starts.itemsize + digests._ends.itemsize) + math.log2(request_digests._MIN_SLOTS / near) >= 96

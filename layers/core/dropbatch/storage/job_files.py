@@ -120,12 +120,12 @@ class JobFiles:
     def digests(self, name: str) -> RequestDigests | None:
         """Return the digests of the requests up to a checkpoint; None if there was no request yet."""
         try:
-            return RequestDigests.read(self._objects.blocks(self._bucket, f"{self._prefix}progress/{name}.digests"))
+            return RequestDigests.read(self._objects.blocks(self._bucket, f"{self._prefix}progress/{name}.requests"))
         except ObjectNotFoundError:
             return None
 
     def keep_digests(self, name: str, digests: RequestDigests) -> None:
-        with self._objects.writing(self._bucket, f"{self._prefix}progress/{name}.digests", BYTES) as out:
+        with self._objects.writing(self._bucket, f"{self._prefix}progress/{name}.requests", BYTES) as out:
             for part in digests.parts():
                 out.write(part)
 
