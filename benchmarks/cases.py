@@ -6,11 +6,11 @@ The naive cases work as a tutorial does: all data in memory, a dictionary for ea
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.inputs import BODY, FOLDER, RECIPE, SYSTEM, csv_drop, raw_drop
+from benchmarks.inputs import BODY, FOLDER, RECIPE, SYSTEM, csv_drop, jsonl_drop, raw_drop
 
 if TYPE_CHECKING:
     from dropbatch.formats.reading import DropReader
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 def build(rows: int) -> None:
     """Build the lines of batch files from a csv, with the code that submits them."""
     build_into(Path("/dev/null"), csv_drop(rows))
+
+
+def build_jsonl(rows: int) -> None:
+    """Do the same from JSON lines."""
+    build_into(Path("/dev/null"), jsonl_drop(rows))
 
 
 def build_into(to: Path, drop: Path) -> None:
@@ -56,7 +61,15 @@ def build_csv_reader(rows: int) -> None:
 def build_naive(rows: int) -> None:
     """Build the lines as OpenAI's cookbook does: a list of rows, a list of tasks, then the JSON of each task."""
     with csv_drop(rows).open(newline="", encoding="utf-8") as file:
-        table = list(csv.DictReader(file))
+        _build_naive(list(csv.DictReader(file)))
+
+
+def build_jsonl_naive(rows: int) -> None:
+    with jsonl_drop(rows).open(encoding="utf-8") as file:
+        _build_naive([json.loads(line) for line in file])
+
+
+def _build_naive(table: Sequence[Mapping[str, Any]]) -> None:
     tasks = []
     for number, row in enumerate(table, 1):
         content = f"{row['product']}: {row['text']}"
@@ -91,15 +104,21 @@ def validate_orjson(rows: int) -> None:
             assert request["body"]["model"]
 
 
-def collect_naive(rows: int) -> None:
-    """Collect answers: parse and hold everything, order it by a dictionary, write it again."""
-    folder = FOLDER / f"chat-{rows}"  # made by `benchmarks.collecting`
+def _answers(folder: Path) -> dict[str, Any]:
+    """Return all answers of a job by `custom_id`."""
     answers = {}
     for path in sorted((folder / "openai").iterdir()):
         with path.open(encoding="utf-8") as file:
             for line in file:
                 answer = json.loads(line)
                 answers[answer["custom_id"]] = answer
+    return answers
+
+
+def collect_naive(rows: int) -> None:
+    """Collect answers: parse and hold everything, order it by a dictionary, write it again."""
+    folder = FOLDER / f"chat-{rows}"  # made by `benchmarks.collecting`
+    answers = _answers(folder)
     with csv_drop(rows).open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         names = [*(reader.fieldnames or ()), "sentiment", "reason", "_status", "_error"]
@@ -110,9 +129,25 @@ def collect_naive(rows: int) -> None:
         for number, row in enumerate(table, 1):
             message = answers[str(number)]["response"]["body"]["choices"][0]["message"]
             writer.writerow({**row, **json.loads(message["content"]), "_status": "ok", "_error": ""})
-    with (folder / "naive.jsonl").open("w", encoding="utf-8") as file:
-        for number in range(1, rows + 1):
-            file.write(json.dumps(answers[str(number)]) + "\n")
+    _write_lines(folder / "naive.jsonl", (answers[str(number)] for number in range(1, rows + 1)))
+
+
+def collect_jsonl_naive(rows: int) -> None:
+    folder = FOLDER / f"jsonl-{rows}"
+    answers = _answers(folder)
+    with jsonl_drop(rows).open(encoding="utf-8") as file:
+        table = [json.loads(line) for line in file]
+    for number, row in enumerate(table, 1):
+        message = answers[str(number)]["response"]["body"]["choices"][0]["message"]
+        row |= {**json.loads(message["content"]), "_status": "ok", "_error": ""}
+    _write_lines(folder / "naive-rows.jsonl", table)
+    _write_lines(folder / "naive.jsonl", (answers[str(number)] for number in range(1, rows + 1)))
+
+
+def _write_lines(path: Path, members: Iterable[Any]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for each in members:
+            file.write(json.dumps(each) + "\n")
 
 
 def unique_ids(rows: int) -> None:
@@ -153,7 +188,18 @@ def _drop(path: Path) -> "DropReader":
 
 CASES = {
     case.__name__: case
-    for case in (build, build_csv_reader, build_naive, validate, validate_orjson, unique_ids, collect_naive)
+    for case in (
+        build,
+        build_csv_reader,
+        build_naive,
+        build_jsonl,
+        build_jsonl_naive,
+        validate,
+        validate_orjson,
+        unique_ids,
+        collect_naive,
+        collect_jsonl_naive,
+    )
 }
 
 

@@ -6,7 +6,6 @@ about a kilobyte. The case collects every batch, renders every shard and joins t
 
 import csv
 import json
-import math
 import os
 import random
 import shutil
@@ -17,7 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, cast
 
-from benchmarks.inputs import FOLDER, csv_drop
+from benchmarks.inputs import FOLDER, csv_drop, jsonl_drop
+from benchmarks.runs import PAIRS, PAIRS_OF_THE_LARGEST, Runs, Spread, growth_exponent
 from dropbatch.batch_api.limits import Limits
 from dropbatch.client.local.context import BUCKETS, folder_context
 from dropbatch.collection.collect import collect
@@ -38,7 +38,6 @@ SHARD_ROWS = 50_000
 SIZES = (50_000, 200_000, 1_000_000)
 DIMENSIONS = 1_536
 REASON_CHARACTERS = 160
-RUNS, RUNS_OF_THE_LARGEST = 5, 3
 
 RECIPES = {
     "chat": b"""\
@@ -52,7 +51,10 @@ endpoint: /v1/embeddings
 prompt: "{{ text }}"
 """,
 }
-MODELS = {"chat": ("/v1/chat/completions", "gpt-6-luna"), "embeddings": ("/v1/embeddings", "text-embedding-3-small")}
+RECIPES["jsonl"] = RECIPES["chat"]
+DROPS = {"chat": csv_drop, "jsonl": jsonl_drop, "embeddings": csv_drop}
+CHAT = ("/v1/chat/completions", "gpt-6-luna")
+MODELS = {"chat": CHAT, "jsonl": CHAT, "embeddings": ("/v1/embeddings", "text-embedding-3-small")}
 
 # The inputs
 
@@ -137,7 +139,7 @@ def _make_job(kind: str, rows: int, folder: Path) -> None:
     answers.mkdir(parents=True)
     context = folder_context(folder, cast("OpenAI", Ended(answers)))
     job, shards, _ = job_items(kind, rows)
-    source = csv_drop(rows)
+    source = DROPS[kind](rows)
     with source.open("rb") as file:
         blocks = iter(lambda: file.read(1 << 20), b"")
         drop = read_drop(blocks, file_type(source.name), encoding=None, limits=Limits())
@@ -160,7 +162,7 @@ def _make_job(kind: str, rows: int, folder: Path) -> None:
 
 def job_items(kind: str, rows: int) -> tuple[Job, list[Shard], list[Batch]]:
     """Return the job, its shards and its batches, as they are when all batches have ended."""
-    drop = Drop(BUCKETS.inbox, "reviews.csv", "1", 0)
+    drop = Drop(BUCKETS.inbox, f"reviews{DROPS[kind](rows).suffix}", "1", 0)
     job = Job("the-job", drop, 0, JobState.RUNNING, rows=rows, shards=-(-rows // SHARD_ROWS), deadline_at=2**40)
     endpoint, model = MODELS[kind]
     shards, batches = [], []
@@ -208,6 +210,10 @@ def collect_chat(rows: int) -> None:
     _collect("chat", rows)
 
 
+def collect_jsonl(rows: int) -> None:
+    _collect("jsonl", rows)
+
+
 def collect_embeddings(rows: int) -> None:
     _collect("embeddings", rows)
 
@@ -232,39 +238,49 @@ def _collect(kind: str, rows: int) -> None:
     assert ended.state is JobState.SUCCEEDED
 
 
-CASES: Mapping[str, Callable[[int], None]] = {case.__name__: case for case in (collect_chat, collect_embeddings)}
+CASES: Mapping[str, Callable[[int], None]] = {
+    case.__name__: case for case in (collect_chat, collect_jsonl, collect_embeddings)
+}
 
 
 # The figures
 
 
-Measure = Callable[[Sequence[tuple[str, int]], int], Mapping[tuple[str, int], Any]]
+Measure = Callable[[Sequence[tuple[str, int]], int], Mapping[tuple[str, int], Runs]]
 
 
-def collecting(measure: Measure) -> dict[str, float]:
+def collecting(measure: Measure) -> dict[str, float | Spread]:
     for rows in SIZES:
         ended_job("chat", rows)
     less, _, most = SIZES
-    small = measure([("collect_chat", rows) for rows in SIZES[:-1]], RUNS)
-    large = measure([("collect_chat", most), ("collect_naive", most)], RUNS_OF_THE_LARGEST)
+    small = measure([("collect_chat", rows) for rows in SIZES[:-1]], PAIRS_OF_THE_LARGEST)
+    large = measure([("collect_chat", most), ("collect_naive", most)], PAIRS_OF_THE_LARGEST)
     ours, middle = large["collect_chat", most], small["collect_chat", SIZES[1]]
     return {
-        "collect_speedup_vs_naive": large["collect_naive", most].seconds / ours.seconds,
+        "collect_speedup_vs_naive": large["collect_naive", most].over(ours),
         "collect_peak_mb": ours.peak_mb,
         "collect_growth_mb": ours.peak_mb - small["collect_chat", less].peak_mb,
-        "collect_growth_exponent": math.log(ours.seconds / middle.seconds) / math.log(most / SIZES[1]),
+        "collect_growth_exponent": growth_exponent(middle, ours, most / SIZES[1]),
     }
+
+
+def collecting_jsonl(measure: Measure) -> dict[str, Spread]:
+    rows = SIZES[1]
+    ended_job("jsonl", rows)
+    found = measure([("collect_jsonl", rows), ("collect_jsonl_naive", rows)], PAIRS)
+    return {"collect_jsonl_speedup_vs_naive": found["collect_jsonl_naive", rows].over(found["collect_jsonl", rows])}
 
 
 def collecting_embeddings(measure: Measure) -> dict[str, float]:
     ended_job("embeddings", SHARD_ROWS)
-    found = measure([("collect_embeddings", SHARD_ROWS)], RUNS_OF_THE_LARGEST)
+    found = measure([("collect_embeddings", SHARD_ROWS)], 3)
     return {"collect_embeddings_peak_mb": found["collect_embeddings", SHARD_ROWS].peak_mb}
 
 
 FIGURES = {
-    "collect_speedup_vs_naive": ("times", "≥ 10"),
-    "collect_peak_mb": ("MiB", "≤ 128"),
+    "collect_speedup_vs_naive": ("times", "≥ 11"),
+    "collect_jsonl_speedup_vs_naive": ("times", "≥ 6"),
+    "collect_peak_mb": ("MiB", "≤ 110"),
     "collect_growth_mb": ("MiB", ""),
     "collect_growth_exponent": ("exponent", "≤ 1.05"),
     "collect_embeddings_peak_mb": ("MiB", "≤ 192"),

@@ -54,6 +54,16 @@ def csv_drop(rows: int) -> Path:
     return path
 
 
+def jsonl_drop(rows: int) -> Path:
+    """Return the rows of `csv_drop` as JSON lines, as most programs write them: with ASCII only, and spaces."""
+    path = FOLDER / f"{rows}-rows.jsonl"
+    if not path.exists():
+        source = csv_drop(rows)
+        with _whole(path) as part, source.open(newline="", encoding="utf-8") as read, part.open("w") as file:
+            file.writelines(json.dumps({**row, "id": int(row["id"])}) + "\n" for row in csv.DictReader(read))
+    return path
+
+
 def raw_drop(rows: int) -> Path:
     """Return a ready batch file of `rows` lines, each of about a kilobyte."""
     path = FOLDER / f"{rows}.jsonl"

@@ -4,15 +4,17 @@ Each run is a process that polls with the real clients, against servers of `loop
 batches writes their statuses to the table. The second is measured: every batch has moved on a little.
 """
 
-import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from statistics import median
-from urllib.request import urlopen
+from typing import Any
+from urllib.request import Request, urlopen
+
+import orjson
 
 from benchmarks.loopback import environment, served
-
-RUNS = 5
+from benchmarks.runs import PAIRS, Ended, Runs, Spread, run
 
 POLL = """
 import sys, time, types
@@ -22,7 +24,7 @@ for _ in range(2):
     began = time.process_time()
     poll_handler.handler({}, context)
     took = time.process_time() - began
-print(took, file=sys.stderr)
+print(took)
 """
 
 IDLE = """
@@ -46,41 +48,79 @@ Logger(), Metrics()
 FIGURES = {
     "poll_calls": ("calls", "≤ 105"),
     "poll_cpu_s": ("s of CPU", "≤ 1"),
+    "poll_over_decoding": ("times", "≤ 4"),
     "poll_sparse_calls": ("calls", "≤ 20"),
     "idle_start_s": ("s", ""),
     "idle_start_ratio": ("ratio", "≤ 0.35"),
 }
+"""Seconds are those of the processor. The floor is to decode the answers of OpenAI and the table with orjson."""
 
 
-def polling() -> dict[str, float]:
-    calls, cpu = _polled(batches=10_000, jobs=1_000, others=0)
-    sparse, _ = _polled(batches=10, jobs=10, others=50_000)
-    return {"poll_calls": calls, "poll_cpu_s": cpu, "poll_sparse_calls": sparse}
+def polling() -> dict[str, float | Spread]:
+    calls, polls, decoding = _polled(batches=10_000, jobs=1_000, others=0)
+    sparse, _, _ = _polled(batches=10, jobs=10, others=50_000)
+    return {
+        "poll_calls": calls,
+        "poll_cpu_s": Spread.of(polls),
+        "poll_over_decoding": Spread.of([poll / floor for poll, floor in zip(polls, decoding, strict=True)]),
+        "poll_sparse_calls": sparse,
+    }
 
 
-def _polled(batches: int, jobs: int, others: int) -> tuple[float, float]:
-    """Return the calls to OpenAI of one poll, and its seconds of CPU, the median of the runs."""
-    seconds, calls = [], 0.0
-    for _ in range(RUNS):
+def _polled(batches: int, jobs: int, others: int) -> tuple[float, list[float], list[float]]:
+    """Return the calls to OpenAI of one poll, and the seconds of each poll and of decoding the answers that it gets."""
+    polls, decoding, calls = [], [], 0.0
+    for _ in range(PAIRS):
         with served("aws", batches, jobs) as aws, served("openai", batches, others) as openai:
-            seconds.append(float(_run(POLL, environment(aws, openai)).stderr))
+            polls.append(float(_run(POLL, environment(aws, openai)).output.split()[-1]))
             calls = int(urlopen(f"{openai}/calls").read()) / 2
-    print(f"  {batches:>6,} open, {others:>6,} others: {calls:,.0f} calls, {median(seconds):.2f} s of CPU")
-    return calls, median(seconds)
+            decoding.append(_decode([*_pages_of_openai(openai, batches), *_pages_of_table(aws)]))
+    print(
+        f"  {batches:>6,} open, {others:>6,} others: {calls:,.0f} calls, {median(polls):.2f} s of the processor,"
+        f" {median(decoding):.2f} s to decode"
+    )
+    return calls, polls, decoding
 
 
-def idle_start() -> dict[str, float]:
-    seconds: dict[str, list[float]] = {IDLE: [], EAGER: []}
+def _pages_of_openai(openai: str, batches: int) -> Iterator[bytes]:
+    after = ""
+    for _ in range(-(-batches // 100)):
+        page = urlopen(f"{openai}/v1/batches?limit=100{after}").read()
+        yield page
+        after = f"&after={orjson.loads(page)['data'][-1]['id']}"
+
+
+def _pages_of_table(aws: str) -> Iterator[bytes]:
+    """Yield the answers to the queries for open jobs and batches."""
+    for kind in ("job", "batch"):
+        query: dict[str, Any] = {"IndexName": "open", "ExpressionAttributeValues": {":kind": {"S": kind}}}
+        while True:
+            asked = Request(aws, orjson.dumps(query), {"x-amz-target": "DynamoDB_20120810.Query"})
+            yield (page := urlopen(asked).read())
+            last = orjson.loads(page).get("LastEvaluatedKey")
+            if last is None:
+                break
+            query["ExclusiveStartKey"] = last
+
+
+def _decode(pages: Sequence[bytes]) -> float:
+    began = time.process_time()
+    for page in pages:
+        orjson.loads(page)
+    return time.process_time() - began
+
+
+def idle_start() -> dict[str, float | Spread]:
+    idle, eager = Runs(), Runs()
     with served("aws", 0, 0) as aws:
-        for _ in range(2 * RUNS):
-            for program, its in seconds.items():
-                began = time.perf_counter()
-                _run(program, environment(aws))
-                its.append(time.perf_counter() - began)
-    idle, eager = (median(its) for its in seconds.values())
-    print(f"  an idle poll {idle:.2f} s, everything eager {eager:.2f} s")
-    return {"idle_start_s": idle, "idle_start_ratio": idle / eager}
+        for _ in range(PAIRS):
+            for program, runs in ((IDLE, idle), (EAGER, eager)):
+                ended = _run(program, environment(aws))
+                runs.add(ended.processor, ended.wall, 0)
+    idle.show("an idle poll", 0)
+    eager.show("everything eager", 0)
+    return {"idle_start_s": Spread.of(idle.processor), "idle_start_ratio": idle.over(eager)}
 
 
-def _run(program: str, settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", program], env=settings, capture_output=True, text=True, check=True)
+def _run(program: str, settings: dict[str, str]) -> Ended:
+    return run([sys.executable, "-c", program], settings)

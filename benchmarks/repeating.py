@@ -3,14 +3,13 @@
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from statistics import median
 
 from benchmarks.inputs import FOLDER, csv_drop
-from benchmarks.runs import Run
+from benchmarks.runs import PAIRS_OF_THE_LARGEST, Runs, Spread
 from benchmarks.submitting import time_submit
 from dropbatch.storage.request_digests import RequestDigests
 
-ROWS, RUNS = 1_000_000, 3
+ROWS, PAIRS = 1_000_000, PAIRS_OF_THE_LARGEST
 MANY_ROWS, RUNS_OF_MANY = 10_000_000, 1
 SHARES = (0, 50, 99)
 """How many rows of a hundred repeat an earlier one."""
@@ -24,21 +23,21 @@ FIGURES = {
 }
 
 
-def repeating(measure: Callable[..., Mapping[tuple[str, int], Run]]) -> dict[str, float]:
+def repeating(measure: Callable[..., Mapping[tuple[str, int], Runs]]) -> dict[str, float | Spread]:
     ratios = {f"submit_repeated_{share}_times": _ratio(repeated_drop(ROWS, share).absolute()) for share in SHARES}
     many = measure([("request_digests", MANY_ROWS)], RUNS_OF_MANY)
     return {**ratios, "request_digests_peak_mb": many["request_digests", MANY_ROWS].peak_mb}
 
 
-def _ratio(drop: Path) -> float:
+def _ratio(drop: Path) -> Spread:
     """Return how many times as long a drop takes that is searched for repeated rows; both ways take turns."""
-    seconds: dict[str, list[float]] = {"true": [], "false": []}
-    for _ in range(RUNS):
-        for is_searched, found in seconds.items():
-            found.append(time_submit(drop, ROWS, f"dedupe: {is_searched}\n")[0])
-    once, all_of_them = median(seconds["true"]), median(seconds["false"])
-    print(f"  {drop.name:<24} {ROWS:>10,} rows  {once:8.2f} s with dedupe, {all_of_them:.2f} s without")
-    return once / all_of_them
+    once, all_of_them = Runs(), Runs()
+    for _ in range(PAIRS):
+        time_submit(once, drop, ROWS, "dedupe: true\n")
+        time_submit(all_of_them, drop, ROWS, "dedupe: false\n")
+    once.show(f"dedupe of {drop.stem}", ROWS)
+    all_of_them.show("without dedupe", ROWS)
+    return once.over(all_of_them)
 
 
 def repeated_drop(rows: int, share: int) -> Path:

@@ -1,15 +1,19 @@
 """The benchmarks run with the current code."""
 
 import json
+import sys
 from datetime import date
 from pathlib import Path
+from subprocess import CalledProcessError
 
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import cases, collecting, fast_paths, figures, inputs, joining, repeating, submitting
+from benchmarks import cases, collecting, fast_paths, figures, inputs, joining, repeating, runs, submitting
+from benchmarks.runs import Spread
 from tools.capacity import peers
 
+NAIVE_COLLECTORS = {"collect_naive": "chat", "collect_jsonl_naive": "jsonl"}
 CASES = {**collecting.CASES, **repeating.CASES, **cases.CASES}
 ROOT = Path(__file__).parents[2]
 
@@ -21,15 +25,16 @@ def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("case", [name for name in CASES if name != "collect_naive"])
+@pytest.mark.parametrize("case", [name for name in CASES if name not in NAIVE_COLLECTORS])
 def test_each_case_runs_twice(case: str) -> None:
     CASES[case](20)
     CASES[case](20)
 
 
-def test_the_naive_reader_reads_the_same_answers() -> None:
-    collecting.ended_job("chat", 20)
-    CASES["collect_naive"](20)
+@pytest.mark.parametrize("case", NAIVE_COLLECTORS)
+def test_the_naive_reader_reads_the_same_answers(case: str) -> None:
+    collecting.ended_job(NAIVE_COLLECTORS[case], 20)
+    CASES[case](20)
 
 
 @pytest.mark.parametrize("extension", ["csv", "jsonl"])
@@ -42,7 +47,7 @@ def test_submitting_creates_each_batch_of_a_drop(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(inputs, "FOLDER", tmp_path)
     monkeypatch.setattr(submitting, "FOLDER", tmp_path)
     monkeypatch.setattr(submitting, "ROWS", 20)
-    monkeypatch.setattr(submitting, "RUNS", 1)
+    monkeypatch.setattr(submitting, "PAIRS", 1)
     assert submitting.submitting().keys() == submitting.FIGURES.keys()
 
 
@@ -53,8 +58,8 @@ def test_a_drop_with_repeated_rows_is_submitted_with_and_without_dedupe(
     for module in (inputs, submitting, repeating):
         monkeypatch.setattr(module, "FOLDER", tmp_path)
     monkeypatch.setattr(repeating, "ROWS", 20)
-    monkeypatch.setattr(repeating, "RUNS", 1)
-    assert repeating._ratio(repeating.repeated_drop(20, 50)) > 0
+    monkeypatch.setattr(repeating, "PAIRS", 1)
+    assert repeating._ratio(repeating.repeated_drop(20, 50)).median > 0
 
 
 def test_the_naive_cases_build_the_bodies_of_the_recipe() -> None:
@@ -66,26 +71,75 @@ def test_each_fast_path_is_measured_with_and_without_it() -> None:
         assert min(fast_paths.measure(step, 1)) >= 0
 
 
-def test_each_figure_that_is_recorded_has_its_unit_date_commit_and_machine() -> None:
+def test_each_figure_that_is_recorded_has_its_unit_and_its_run() -> None:
     declared = {**bench.FIGURES, **peers.FIGURES}
     recorded = figures.read()
-    assert recorded.keys() <= declared.keys()
-    for name, figure in recorded.items():
-        assert figure.keys() == {"value", "unit", "date", "commit", "machine"}, name
+    assert recorded["figures"].keys() <= declared.keys()
+    for name, figure in recorded["figures"].items():
+        assert figure.keys() - {"quartiles", "pairs"} == {"value", "unit", "run"}, name
         assert figure["unit"] == declared[name][0], name
-        assert date.fromisoformat(figure["date"]), name
-        assert figure["commit"], name
-        assert figure["machine"], name
+    assert {figure["run"] for figure in recorded["figures"].values()} == recorded["runs"].keys()
+    for run in recorded["runs"].values():
+        assert date.fromisoformat(run["date"])
+        assert run["commit"]
+        assert run["cores"]
 
 
-def test_a_figure_is_recorded_in_place_of_the_older_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def latest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(figures, "LATEST", tmp_path / "latest.json")
-    declared = {"first_s": ("s", "≤ 1"), "second_mb": ("MiB", ""), "third_s": ("s", "")}
-    figures.record(declared, {"first_s": 0.5, "second_mb": 64.0, "third_s": 2.0})
-    figures.record(declared, {"first_s": 0.12345, "third_s": None})
-    recorded = json.loads((tmp_path / "latest.json").read_text())
-    assert {name: (figure["value"], figure["unit"]) for name, figure in recorded.items()} == {
+    return tmp_path / "latest.json"
+
+
+DECLARED = {"first_s": ("s", "≤ 1"), "second_mb": ("MiB", ""), "third_s": ("s", "")}
+
+
+def test_a_figure_is_recorded_in_place_of_the_older_one(latest: Path) -> None:
+    figures.record(DECLARED, {"first_s": 0.5, "second_mb": 64.0, "third_s": 2.0})
+    figures.record(DECLARED, {"first_s": 0.12345, "third_s": None})
+    recorded = json.loads(latest.read_text())
+    assert {name: (figure["value"], figure["unit"]) for name, figure in recorded["figures"].items()} == {
         "first_s": (0.123, "s"),
         "second_mb": (64.0, "MiB"),
     }
-    assert all(figure["date"] and figure["commit"] and figure["machine"] for figure in recorded.values())
+    (run,) = recorded["runs"].values()
+    assert run.keys() >= {"date", "commit", "python", "architecture", "cores", "load_per_core"}
+
+
+@pytest.mark.parametrize(("fastest", "is_marked"), [(0.95, False), (0.8, True)])
+def test_a_figure_of_noisy_runs_says_so(
+    latest: Path, capsys: pytest.CaptureFixture[str], fastest: float, is_marked: bool
+) -> None:
+    figures.record(DECLARED, {"first_s": Spread.of([fastest, fastest, 1.0, 1.04, 1.04])})
+    assert json.loads(latest.read_text())["figures"]["first_s"]["pairs"] == 5
+    figures.print_table(DECLARED)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "first_s" in line]
+    assert f"{fastest:g} – 1.04" in line
+    assert ("spread over 10 %" in line) is is_marked
+
+
+def test_the_table_shows_the_last_runs_that_were_committed(capsys: pytest.CaptureFixture[str]) -> None:
+    figures.print_table({"build_speedup_vs_naive": ("times", "≥ 8")})
+    _, titles, line = capsys.readouterr().out.splitlines()
+    earlier = titles.split("bound")[1].split()
+    assert 1 <= len(earlier) <= figures.EARLIER_RUNS
+    assert len(line.split("≥ 8")[1].split()) == len(earlier)
+
+
+def test_a_ratio_is_taken_pair_by_pair() -> None:
+    """The machine is twice as slow in the second pair, which changes nothing."""
+    ours, its = runs.Runs([2.0, 4.0, 2.2], [0.0] * 3), runs.Runs([1.0, 2.0, 1.0], [0.0] * 3)
+    assert ours.over(its) == Spread(2.0, 2.0, 2.1, 3)
+
+
+def test_a_run_counts_the_seconds_of_its_children() -> None:
+    spin = "import time\nwhile time.process_time() < 0.3: pass"
+    ended = runs.run(
+        [sys.executable, "-c", f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {spin!r}])"]
+    )
+    assert ended.processor > 0.3
+
+
+def test_a_run_that_fails_is_an_error() -> None:
+    with pytest.raises(CalledProcessError):
+        runs.run([sys.executable, "-c", "raise SystemExit(1)"])

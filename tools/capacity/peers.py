@@ -26,7 +26,7 @@ from typing import Any, Literal
 from benchmarks.cases import _peak_mb, build_into
 from benchmarks.inputs import FOLDER, csv_drop
 
-ROWS, RUNS = 50_000, 5
+ROWS, RUNS = 50_000, 9
 HOME = FOLDER / "peers"
 UV = ".local/uv/bin/uv"
 OURS = "dropbatch"
@@ -118,7 +118,7 @@ FIGURES = {peer.figure: ("times", "> 1, where it installs") for peer in PEERS.va
 Measure = Callable[[Sequence[tuple[str, int]], int, Mapping[str, Sequence[str]]], Mapping[tuple[str, int], Any]]
 
 
-def peers(measure: Measure) -> dict[str, float | None]:
+def peers(measure: Measure) -> dict[str, Any]:
     """Measure each peer. The figure of a peer that does not install is None."""
     pythons = {OURS: sys.executable}
     for name, peer in PEERS.items():
@@ -139,8 +139,8 @@ def peers(measure: Measure) -> dict[str, float | None]:
     finally:
         for name in pythons:
             _batch_file(name).unlink(missing_ok=True)
-    ours = found[OURS, ROWS].seconds
-    return {peer.figure: found[name, ROWS].seconds / ours if name in pythons else None for name, peer in PEERS.items()}
+    ours = found[OURS, ROWS]
+    return {peer.figure: found[name, ROWS].over(ours) if name in pythons else None for name, peer in PEERS.items()}
 
 
 def _installed(name: str, requirements: Sequence[str]) -> str | None:
