@@ -10,6 +10,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import botocore
 import pytest
 
 import dropbatch
@@ -30,11 +31,16 @@ def dependencies() -> set[str]:
 
 
 def build(folder: Path, makefile: str, target: str) -> None:
-    """Build a layer into `built`, with the project's uv, which however installs nothing. Byte code is not compiled."""
+    """Build a layer into `built`, with the project's uv, which however installs only botocore's data.
+
+    Byte code is not compiled.
+    """
     uv = folder / ".local" / "uv" / "bin" / "uv"
     uv.parent.mkdir(parents=True)
     real = ROOT / ".local" / "uv" / "bin" / "uv"
-    uv.write_text(f'#!/bin/sh\n[ "$1" = pip ] && mkdir -p built/python && exit\nexec "{real}" "$@"\n')
+    data = Path(botocore.__file__).parent / "data"
+    install = f'mkdir -p built/python/botocore && cp -R "{data}" built/python/botocore && exit'
+    uv.write_text(f'#!/bin/sh\n[ "$1" = pip ] && {install}\nexec "{real}" "$@"\n')
     uv.chmod(0o755)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     arguments = ["-f", makefile, target, "ARTIFACTS_DIR=built", "interpreter="]
@@ -53,6 +59,21 @@ def test_the_layer_of_packages_lacks_those_of_the_command(tmp_path: Path) -> Non
     missing = dependencies() - exported - PACKAGES_OF_THE_COMMAND
     assert missing <= {"backports-zstd"}, "Lambda needs all others"
     assert {"boto3", "openai", "jinja2", "botocore"} <= exported
+    kept = {path.name for path in (tmp_path / "built" / "python" / "botocore" / "data").iterdir() if path.is_dir()}
+    assert kept == services()
+
+
+def services() -> set[str]:
+    """Return the services whose clients the functions make."""
+    return {
+        call.args[0].value
+        for path in sources_of_the_layer()
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("client", "later")
+        and isinstance(call.args[0], ast.Constant)
+    }
 
 
 def test_the_core_layer_lacks_the_rooms_of_people(tmp_path: Path) -> None:
@@ -67,10 +88,14 @@ def test_the_core_layer_lacks_the_rooms_of_people(tmp_path: Path) -> None:
     assert built == {path.name for path in PACKAGE.iterdir()} - {*ROOMS_OF_PEOPLE, "__pycache__"}
 
 
+def sources_of_the_layer() -> list[Path]:
+    """Return the modules that run on Lambda."""
+    ours = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] not in ROOMS_OF_PEOPLE]
+    return [*ours, *(ROOT / "functions").rglob("*.py")]
+
+
 def test_no_module_of_the_layer_imports_what_it_lacks() -> None:
-    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "functions").rglob("*.py")]:
-        if path.is_relative_to(PACKAGE) and path.relative_to(PACKAGE).parts[0] in ROOMS_OF_PEOPLE:
-            continue
+    for path in sources_of_the_layer():
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
