@@ -169,7 +169,7 @@ def _of_a_poll(account: Account) -> Counter[str]:
 
 def figures_now() -> dict[str, float]:
     """Return the figures as they are counted and measured now."""
-    latest = read()
+    latest = read()["figures"]
     seconds = {name: float(latest[name]["value"]) if name in latest else most for name, most in SECONDS.items()}
     return count() | seconds
 
