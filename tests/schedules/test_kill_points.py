@@ -12,6 +12,7 @@ import random
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Set
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -161,40 +162,53 @@ def check_complete_or_rejected(fake: FakeContext) -> None:
     assert not fake.openai.batches
 
 
-PARTS = 4
-"""The number of tests over which the points are distributed, so that two processes share them."""
+PARTS = 12
+"""The number of tests over which the points are distributed, so that none is long, even beside others."""
+
+
+CHECKS = {Troubled: check_complete, Repetitive: check_shared}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[type[Troubled]], WholeRun]:
+    """Return a function that makes the run of a kind without kills, once."""
+    return cache(lambda kind: WholeRun(kind(tmp_path_factory.mktemp(kind.__name__)), CHECKS[kind]))
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_a_kill_at_any_call_does_not_change_the_results(part: int, tmp_path: Path, tally: Counter[str]) -> None:
-    whole = WholeRun(Troubled(tmp_path), check_complete)
-    for point in whole.killer.all_points()[part::PARTS]:
+def test_a_kill_at_any_call_does_not_change_the_results(
+    part: int, whole: Callable[[type[Troubled]], WholeRun], tally: Counter[str]
+) -> None:
+    troubled = whole(Troubled)
+    for point in troubled.killer.all_points()[part::PARTS]:
         try:
-            check_complete(whole.killed({point}))
+            check_complete(troubled.killed({point}))
         except AssertionError as error:
-            raise AssertionError(f"killed at {whole.killer.calls[point // 2]}, point {point}") from error
+            raise AssertionError(f"killed at {troubled.killer.calls[point // 2]}, point {point}") from error
         tally["kill points"] += 1
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_kill_at_any_call_does_not_change_what_duplicates_share(
-    part: int, tmp_path: Path, tally: Counter[str]
+    part: int, whole: Callable[[type[Troubled]], WholeRun], tally: Counter[str]
 ) -> None:
-    whole = WholeRun(Repetitive(tmp_path), check_shared)
-    for point in whole.killer.all_points()[part::PARTS]:
+    repetitive = whole(Repetitive)
+    for point in repetitive.killer.all_points()[part::PARTS]:
         try:
-            check_shared(whole.killed({point}))
+            check_shared(repetitive.killed({point}))
         except AssertionError as error:
-            raise AssertionError(f"killed at {whole.killer.calls[point // 2]}, point {point}") from error
+            raise AssertionError(f"killed at {repetitive.killer.calls[point // 2]}, point {point}") from error
         tally["kill points"] += 1
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_kills_at_any_two_calls_do_not_change_the_results(part: int, tmp_path: Path, tally: Counter[str]) -> None:
-    whole = WholeRun(Troubled(tmp_path), check_complete)
+def test_kills_at_any_two_calls_do_not_change_the_results(
+    part: int, whole: Callable[[type[Troubled]], WholeRun], tally: Counter[str]
+) -> None:
+    troubled = whole(Troubled)
     # A run that was killed makes more calls.
-    end = 2 * len(whole.killer.calls)
-    points = [*whole.killer.all_points(), *range(end, end + 40)]
+    end = 2 * len(troubled.killer.calls)
+    points = [*troubled.killer.all_points(), *range(end, end + 40)]
 
     @seed(20_261_123 + part)
     @settings(
@@ -205,7 +219,7 @@ def test_kills_at_any_two_calls_do_not_change_the_results(part: int, tmp_path: P
     )
     @given(st.frozensets(st.sampled_from(points), min_size=2, max_size=2))
     def killed_twice(points: frozenset[int]) -> None:
-        check_complete_or_rejected(whole.killed(points))
+        check_complete_or_rejected(troubled.killed(points))
         tally["schedules"] += 1
 
     killed_twice()

@@ -21,8 +21,8 @@ from tests.schedules.lives import SHAPES, Life, Schedule, live
 
 LASTING = int(os.environ.get("LASTING", "2100"))
 ONLY = os.environ.get("LASTING_ONLY")
-PARTS = 20
-"""The number of tests over which the schedules are distributed, so that two processes share them."""
+PARTS = 40
+"""The number of tests over which the schedules are distributed, so that none is long, even beside others."""
 
 SLOW_SECONDS = (20, 100, 400)
 """The seconds of slow calls: within a lease, longer than a lease, and longer than a function may run."""
