@@ -208,13 +208,14 @@ class Embedded:
 
 
 @pytest.fixture(scope="session")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    """Yield a stack with short waits and a quick emulator."""
+def embedded(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Iterator[Embedded]:
+    """Yield a stack with short waits and a quick emulator. The stacks of a run share one build."""
     openai_port = free_port()
     stack = Stack(
         directory=tmp_path_factory.mktemp("stack"),
         aws_port=free_port(),
         openai_port=openai_port,
+        shared_build=tmp_path_factory.getbasetemp().parent / f"build-{testrun_uid}",
         # Short, but longer than a function takes to start on a busy machine.
         parameters={
             "AbsenceConfirmationSeconds": "2",
