@@ -7,11 +7,9 @@ import csv
 import io
 import json
 import os
-import pickle
 import random
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,9 +22,10 @@ from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import OpenAIOutcomeUnknownError
 from dropbatch.domain.states import JobState
 from dropbatch.ports import RemoteBatch
-from tests.driving import RECIPE, drop, only_job, result, result_json, run, sent_rows
+from tests.driving import RECIPE, drop, only_job, result, result_json, sent_rows
 from tests.fakes import FakeContext, FakeOpenAI, Killer, answer_ok, response_line
 from tests.schedules.invariants import check
+from tests.whole_run import WholeRun
 
 SCHEDULES = int(os.environ.get("SCHEDULES", "1000"))
 DATA = b"text\n" + b"".join(b"row %d\n" % number for number in range(1, 17))
@@ -90,34 +89,6 @@ class Repetitive(Troubled):
     data = b"text\n" + b"".join(b"row %d\n" % row for row in (1, 2, 1, 2, 5, 5, 2, 8, 8, 1, 11, 8, 11, 14, 2, 14))
 
 
-class WholeRun:
-    """The run without kills: its calls, and the state of the fakes at the beginning of each minute.
-
-    A killed run is the same until its first kill, so it starts in that minute.
-    """
-
-    def __init__(self, fake: Troubled, check: Callable[[FakeContext], None]) -> None:
-        assert fake.killer is not None
-        self.killer = fake.killer
-        self._begun: list[int] = []  # the number of calls before each minute
-        self._minutes: list[bytes] = []
-        is_over = False
-        while not is_over:
-            self._begun.append(len(self.killer.calls))
-            self._minutes.append(pickle.dumps(fake))
-            is_over = run(fake, ticks=1)
-        check(fake)
-
-    def killed(self, points: Set[int]) -> FakeContext:
-        """Return the fakes after a run whose process is killed at these points."""
-        minute = bisect_right(self._begun, min(points) // 2) - 1
-        fake: Troubled = pickle.loads(self._minutes[minute])
-        assert fake.killer is not None
-        fake.killer.points = set(points)
-        run(fake, ticks=300)
-        return fake
-
-
 def check_complete(fake: FakeContext) -> None:
     check(fake)
     assert only_job(fake).state is JobState.PARTIAL
@@ -172,7 +143,13 @@ CHECKS = {Troubled: check_complete, Repetitive: check_shared}
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[type[Troubled]], WholeRun]:
     """Return a function that makes the run of a kind without kills, once."""
-    return cache(lambda kind: WholeRun(kind(tmp_path_factory.mktemp(kind.__name__)), CHECKS[kind]))
+
+    def made(kind: type[Troubled]) -> WholeRun:
+        whole = WholeRun(kind(tmp_path_factory.mktemp(kind.__name__)))
+        CHECKS[kind](whole.fake)
+        return whole
+
+    return cache(made)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
