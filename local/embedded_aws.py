@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from datetime import datetime
-from functools import wraps
+from functools import lru_cache, wraps
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -333,7 +333,7 @@ def _seconds(time: str) -> float:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The table, and the functions' processes
+# The table, the functions' processes, and the policies
 # ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -399,6 +399,18 @@ def let_finish(runtime: Any, functions: Any) -> None:
     runtime.kill_workers, functions.release_worker = kill_idle, end_replaced
 
 
+def parse_policies_once(evaluator: Any) -> None:
+    """Patch IAM: parse the text of each policy once. ministack parses all policies of a role twice for each request."""
+    parse = evaluator.parse_policy_document
+    parse_text = lru_cache(1_000)(parse)
+
+    @wraps(parse)
+    def parsed(document: Any) -> Any:
+        return list(parse_text(document)) if isinstance(document, str) else parse(document)
+
+    evaluator.parse_policy_document = parsed
+
+
 def unpack_once(runtime: Any) -> None:
     """Patch Lambda: unpack a function's packages once, and link them into the folder of each process.
 
@@ -444,6 +456,7 @@ def main() -> None:
     separate_disks(runtime)
     let_finish(runtime, functions)
     unpack_once(runtime)
+    parse_policies_once(import_module("ministack.core.iam_evaluator"))
     app.app = strict(app.app)
     app.main()
 

@@ -46,7 +46,8 @@ class Stack:
 
     `openai_url` and `openai_key` name a server to use instead of the emulator. `parameters` are parameters of the
     template, and override those that are chosen here. `emulator` holds environment variables of the emulator. `say`
-    gets a line about each step.
+    gets a line about each step. `shared_build` is the folder of a build for several stacks with the same parameters:
+    the first one builds.
     """
 
     directory: Path
@@ -58,6 +59,7 @@ class Stack:
     emulator: Mapping[str, str] = field(default_factory=dict)
     name: str = "dropbatch"
     say: Callable[[str], None] = print
+    shared_build: Path | None = None
 
     def up(self) -> "Deployed":
         """Start the servers that do not run, deploy, and write `stack.env`. A second call changes nothing."""
@@ -160,7 +162,7 @@ class Stack:
 
     def _deploy(self, aws: Program, openai_url: str) -> None:
         """Run `sam build` and `sam deploy` for this machine's interpreter and processor."""
-        build = self.directory / "build"
+        build = self.shared_build or self.directory / "build"
         runtime = f"python{_python_version()}"
         machine = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
         parameters = {
@@ -188,10 +190,11 @@ class Stack:
         if sys.platform == "darwin":  # functions run on this machine, and Lambda's wheels do not
             environment["DROPBATCH_PLATFORM"] = f"{machine.replace('arm64', 'aarch64')}-apple-darwin"
         settings = ["--config-file", str(ROOT / "samconfig.toml"), "--config-env", "embedded"]
-        self.say("Building …")
         template = ["--template-file", str(ROOT / "template.yaml"), "--build-dir", str(build)]
         with exclusive_build():
-            self._sam("build", [*settings, *template], environment)
+            if not (self.shared_build and (build / "template.yaml").exists()):  # `sam build` writes it at its end
+                self.say("Building …")
+                self._sam("build", [*settings, *template], environment)
         self.say("Deploying …")
         template = ["--template-file", str(build / "template.yaml"), "--stack-name", self.name]
         overrides = [f'{name}="{value}"' for name, value in parameters.items()]

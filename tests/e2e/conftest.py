@@ -86,7 +86,7 @@ class Embedded:
                 if about and event["event"] in wanted:
                     return event
             self.tick()
-            self.listen(seconds := min(seconds + 1, 2))  # a machine that answers polls all the time does nothing else
+            self.listen(seconds := min(seconds + 1, 3))  # a machine that answers polls all the time does nothing else
         raise AssertionError(f"no event of {wanted} came, but {[(e['event'], e['drop']['key']) for e in self.heard]}")
 
     def answer(self, key: str, data: bytes, **labels: str) -> dict[str, Any]:
@@ -190,31 +190,36 @@ class Embedded:
         A digest waits for a moment, until a poll publishes it.
         """
         wanted = set(kinds or ("ended", "rejected"))
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline, seconds = time.monotonic() + WAIT_SECONDS, 0
         while time.monotonic() < deadline:
-            self.read_mail()
+            self.read_mail(seconds)
             found = [told for told in self.read if told["MessageAttributes"]["folder"]["Value"] == folder]
             if wanted & {told["MessageAttributes"]["event"]["Value"] for told in found}:
                 return found
             self.tick()
+            seconds = min(seconds + 1, 3)
         raise AssertionError(f"no message of {wanted} in {folder}")
 
-    def read_mail(self) -> None:
+    def read_mail(self, seconds: int = 0) -> None:
+        """Receive the messages for people that came. Wait this long for the first."""
         sqs, url = self.client("sqs"), self.names["NOTIFICATIONS_QUEUE_URL"]
-        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        request = {"QueueUrl": url, "MaxNumberOfMessages": 10}
+        while messages := sqs.receive_message(**request, WaitTimeSeconds=seconds).get("Messages"):
             for message in messages:
                 self.read.append(json.loads(message["Body"]))
                 sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            seconds = 0
 
 
 @pytest.fixture(scope="session")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    """Yield a stack with short waits and a quick emulator."""
+def embedded(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Iterator[Embedded]:
+    """Yield a stack with short waits and a quick emulator. The stacks of a run share one build."""
     openai_port = free_port()
     stack = Stack(
         directory=tmp_path_factory.mktemp("stack"),
         aws_port=free_port(),
         openai_port=openai_port,
+        shared_build=tmp_path_factory.getbasetemp().parent / f"build-{testrun_uid}",
         # Short, but longer than a function takes to start on a busy machine.
         parameters={
             "AbsenceConfirmationSeconds": "2",

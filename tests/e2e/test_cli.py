@@ -1,4 +1,4 @@
-"""Each command against the deployed stack, as a person types it. Meanwhile the stack polls every second."""
+"""Each command against the deployed stack, as a person types it. Meanwhile the stack polls every two seconds."""
 
 import json
 import threading
@@ -52,7 +52,7 @@ def shell(healthy: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     stopped = threading.Event()
 
     def poll() -> None:
-        while not stopped.wait(1):
+        while not stopped.wait(2):
             healthy.tick()
 
     polling = threading.Thread(target=poll)

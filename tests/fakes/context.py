@@ -25,16 +25,23 @@ from tests.fakes.topics import FakeTopics
 DEAD_LETTERS = ("intake", "dispatch", "collect", "drop_events")
 
 
+def _all_seconds_left() -> float:
+    return 300.0
+
+
 @dataclass
 class FakeContext:
-    """The fakes, and the Context for use cases, whose calls go through the killer if there is one."""
+    """The fakes, and the Context for use cases, whose calls go through the killer if there is one.
+
+    They can be pickled between two invocations, if what a test has put into them can be.
+    """
 
     scratch: Path
     clock: FakeClock = field(default_factory=FakeClock)
     limits: Limits = field(default_factory=Limits)
     killer: Killer | None = None
     token_limits: dict[str, int] = field(default_factory=dict)
-    seconds_left: Callable[[], float] = lambda: 300.0
+    seconds_left: Callable[[], float] = _all_seconds_left
     max_job_usd: Decimal | None = None
     max_month_usd: Decimal | None = None
     zone: tzinfo = UTC

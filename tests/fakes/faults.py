@@ -5,7 +5,7 @@ Iterators and context managers that fail after it break in the middle.
 """
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -157,18 +157,22 @@ class Faults(Killer):
         self.fired: Counter[Fault] = Counter()
         self.hit: dict[Fault, set[str]] = {}  # the subjects of each when it fired
         self.made: Counter[str] = Counter()  # calls, whether or not they failed
+        self.touched: defaultdict[str, set[int]] = defaultdict(set)  # calls, with the numbers of their subjects
         self.watchers: dict[str, Callable[..., None]] = {}  # called after calls that took effect
         self._clock = clock
         self._start = clock()
         self._began = clock()
-        self._subjects: dict[str, dict[str, int]] = {}  # the subjects of each call, numbered as they came
+        # The subjects of each call, numbered as they came.
+        self._subjects: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self._wrapped: dict[str, _Faulty] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_wrapped": {}}
 
     def invoked(self) -> None:
         super().invoked()
         self._began = self._clock()
 
-    @property
     def seconds_left(self) -> float:
         return FUNCTION_SECONDS - (self._clock() - self._began)
 
@@ -185,13 +189,11 @@ class Faults(Killer):
 
     def called(self, name: str, method: Callable[..., Any], *args: Any, **more: Any) -> Any:
         self.made[name] += 1
-        mine = [fault for fault in self.faults if fault.call == name]
-        due = None
-        if mine:
-            subject = subject_of(name, args, more)
-            known = self._subjects.setdefault(name, {})
-            number = known.setdefault(subject, len(known))
-            due = next((f for f in mine if self.is_active(f) and f.only in (None, number)), None)
+        subject = subject_of(name, args, more)
+        known = self._subjects[name]
+        number = known.setdefault(subject, len(known))
+        self.touched[name].add(number)
+        due = next((f for f in self.faults if f.call == name and f.only in (None, number) and self.is_active(f)), None)
         if due is None:
             result = self.around(name, method, *args, **more)
         else:
@@ -199,7 +201,7 @@ class Faults(Killer):
             self.hit.setdefault(due, set()).add(subject)
             if due.seconds:
                 self._clock.sleep(due.seconds)
-                if self.seconds_left < 0:
+                if self.seconds_left() < 0:
                     raise Killed("the function's time is over")
             if due.error and not due.after:
                 raise due.raised()

@@ -4,6 +4,7 @@ Each test follows one person from a mistake to the answers, with every message.
 """
 
 import hashlib
+import pickle
 import shlex
 from pathlib import Path
 
@@ -490,14 +491,20 @@ def test_events_that_come_twice_and_in_any_order_reread_a_file_once(fake: FakeCo
     assert set(fake.openai.paid_answers().values()) == {1}
 
 
-def reread_files(folder: Path, point: int | None = None) -> tuple[FakeContext, list[int]]:
-    """Return the fakes after a corrected recipe rereads two files, killed at a point; and all points after it came."""
+def rejected_files(folder: Path) -> bytes:
+    """Return the pickled fakes after two files were rejected."""
     fake = FakeContext(folder, killer=Killer())
-    assert fake.killer is not None
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
     drop(fake, "b.csv", COMMENTS)
     run(fake)
+    return pickle.dumps(fake)
+
+
+def reread_files(rejected: bytes, point: int | None = None) -> tuple[FakeContext, list[int]]:
+    """Return the fakes after a corrected recipe rereads two files, killed at a point; and all points after it came."""
+    fake: FakeContext = pickle.loads(rejected)
+    assert fake.killer is not None
     before = len(fake.killer.calls)
     fake.killer.points = set() if point is None else {2 * before + point}
     drop(fake, "recipe.yaml", RIGHT)
@@ -509,9 +516,10 @@ def reread_files(folder: Path, point: int | None = None) -> tuple[FakeContext, l
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(3))
 def test_a_kill_at_any_call_misses_no_file_and_pays_once(part: int, tmp_path: Path) -> None:
-    _, points = reread_files(tmp_path)
+    rejected = rejected_files(tmp_path)
+    _, points = reread_files(rejected)
     for point in points[part::3]:
-        fake, _ = reread_files(tmp_path, point)
+        fake, _ = reread_files(rejected, point)
         succeeded = [job for job in jobs(fake) if job.state is JobState.SUCCEEDED]
         assert sorted(job.drop.key for job in succeeded) == ["a.csv", "b.csv"], point
         assert set(fake.openai.paid_answers().values()) == {1}, point

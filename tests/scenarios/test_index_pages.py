@@ -15,6 +15,7 @@ from dropbatch.polling import index_pages
 from dropbatch.polling.poll import poll
 from tests.driving import RECIPE, deliver, drop, only_job, pass_time, rows, run, survive
 from tests.fakes import RESULTS, FakeContext, Fault, Faults, Killer
+from tests.whole_run import WholeRun
 
 MINUTE = 60
 HOUR = 3_600
@@ -171,13 +172,11 @@ def not_listed_yet(folder: Path) -> FakeContext:
 
 @pytest.mark.slow
 def test_a_page_is_right_in_the_end_though_a_process_dies_at_any_call(tmp_path: Path) -> None:
-    whole = not_listed_yet(tmp_path)
-    assert run(whole)
-    assert whole.killer is not None
+    whole = WholeRun(not_listed_yet(tmp_path))
     points = whole.killer.all_points()
     assert len(points) > 100
     for point in points:
-        fake = not_listed_yet(tmp_path)
+        fake = whole.before(point // 2)
         assert fake.killer is not None
         fake.killer.points = {point}
         assert run(fake, ticks=200)

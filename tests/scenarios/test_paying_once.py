@@ -15,14 +15,13 @@ from dropbatch.polling.poll import poll
 from dropbatch.submission.submit import submit
 from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
 from tests.fakes import FakeContext, Killer
+from tests.whole_run import WholeRun
 
 DATA = b"id,text\n1,a\n2,b\n3,c\n"
 
 
-def prepared(folder: Path, point: int | None = None) -> FakeContext:
+def prepared(folder: Path) -> FakeContext:
     fake = FakeContext(folder, killer=Killer())
-    if fake.killer and point is not None:
-        fake.killer.points = {point}
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "a.csv", DATA)
     return fake
@@ -42,13 +41,10 @@ def check(fake: FakeContext) -> None:
 
 @pytest.mark.slow
 def test_a_kill_at_any_call_of_a_port_loses_nothing_and_pays_once(tmp_path: Path) -> None:
-    whole = prepared(tmp_path)
-    run(whole)
-    assert whole.killer is not None
-    check(whole)
+    whole = WholeRun(prepared(tmp_path))
+    check(whole.fake)
     for point in whole.killer.all_points():
-        fake = prepared(tmp_path, point)
-        run(fake, ticks=120)
+        fake = whole.killed({point}, ticks=120)
         try:
             check(fake)
         except AssertionError as error:
@@ -118,11 +114,9 @@ def test_a_list_that_lags_does_not_lead_to_a_second_batch(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_a_concurrent_process_between_any_two_calls_changes_nothing(tmp_path: Path) -> None:
     """Of two submitters, two pollers or two collectors, the second does all its work during one call of the first."""
-    whole = prepared(tmp_path)
-    run(whole)
-    assert whole.killer is not None
+    whole = WholeRun(prepared(tmp_path))
     for point in range(len(whole.killer.calls)):
-        fake = prepared(tmp_path)
+        fake = whole.before(point)
         assert fake.killer is not None
 
         def intrude(fake: FakeContext = fake) -> None:

@@ -1,13 +1,12 @@
 """A simulated life of a few drops over weeks under lasting faults, and the observations of it.
 
-While nothing moves, the clock jumps to the next known date in the table, in a queue or at OpenAI, or in growing steps
-if there is none.
+`timeline.py` moves its clock. A life can be pickled between two steps.
 """
 
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -21,24 +20,15 @@ from dropbatch.polling.digest import QUIET_SECONDS
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Notification, RemoteBatch
 from tests.driving import QUEUES, RECIPE, deliver_next, drop, invoke, notification_of_each_job
-from tests.fakes import FakeContext, FakeOpenAI, Fault, Faults, answer_ok, response_line
-from tests.fakes.faults import about, is_everything
+from tests.fakes import FakeClock, FakeContext, FakeOpenAI, Fault, Faults, answer_ok, response_line
+from tests.fakes.faults import about
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
-LONGEST_STEP = DAY
-LONGEST_TIMED_STEP = 5 * MINUTE
-"""The step while the time of a drop is compared with that in the healthy life, if nothing is due sooner."""
-MAX_TICKS = 12_000
-"""A life that is not at rest after this number of polls has an endless loop."""
-
 LAST_DAY = 31 * DAY
 """Every job has ended by then. Faults that last for ever and prevent every end or every notification stop."""
 
-LATE_DAY = 28 * DAY
-"""From then on steps are at most an hour, because jobs must end in this time."""
-
-AFTER = 2 * DAY
-"""After a fault that stopped on the last day, everything ends within this time."""
+START = FakeClock()() // 3600 * 3600
+"""The beginning of every life: a full hour."""
 
 SHAPES = 6
 """The number of different sets of drops. Each also has a life without faults, for comparison."""
@@ -57,6 +47,35 @@ class Schedule:
     shape: int
     faults: tuple[Fault, ...] = ()
     kills: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An object that a user puts at a time: a drop, or an empty marker."""
+
+    at: float
+    key: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The observations after a tick, on which the time of the next one depends."""
+
+    now: float
+    due: float  # the next date in the table, in a queue or at OpenAI; infinity if there is none
+    has_moved: bool
+    is_at_rest: bool
+    is_compared: bool  # an open drop is compared with that of the healthy life
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The calls of a step, and the moment after it if it is the last one of its tick."""
+
+    calls: Mapping[str, Set[int]]  # by name, with the numbers of their subjects
+    numbers: range  # of the calls, as kills count them
+    moment: Moment | None
 
 
 class TimedOpenAI(FakeOpenAI):
@@ -86,57 +105,52 @@ class Life:
     dropped: dict[str, float] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)  # by job id
     problems: dict[str, None] = field(default_factory=dict)  # observed problems, in order
-    ticks: int = 0
 
     def __post_init__(self) -> None:
         shape = self.schedule.shape
-        self.chance = random.Random(shape)
-        self.fake = FakeContext(self.folder, limits=Limits(batch_requests=3))
+        chance = random.Random(shape)
+        self.fake = FakeContext(self.folder, FakeClock(START), limits=Limits(batch_requests=3))
         self.clock = self.fake.clock
-        self.clock.now -= self.clock.now % 3600
-        self.start = self.clock.now
-        self.faults = Faults(self.clock, self.schedule.faults)
-        self.faults.points = set(self.schedule.kills)
+        self.start = START
+        self.faults = Faults(self.clock)
         self.fake.killer = self.faults
         self.fake.chains.allowed = False
-        self.fake.seconds_left = lambda: self.faults.seconds_left
+        self.fake.seconds_left = self.faults.seconds_left
         self.openai = TimedOpenAI(self.clock)
-        self.openai.seconds = self.chance.choice((5 * MINUTE, 10 * MINUTE, 20 * MINUTE))
+        self.openai.seconds = chance.choice((5 * MINUTE, 10 * MINUTE, 20 * MINUTE))
         self.openai.answer = self._answer
         self.fake.openai = self.openai
         self.faults.watchers["topics.publish"] = self._record
         self._tries: Counter[str] = Counter()
         self._ended_open: dict[str, int] = {}
-        self._actions = sorted(self._plan(), key=lambda action: action[0])
-        self._changed = self._moves = 0
+        self._changed = self._moves = self._moves_before = 0
+        self._has_polled = False  # in this tick
         self._states: dict[tuple[str, str], set[Any]] = {}
         self._read_at = -1  # the number of changes at which the table was read
         self._known: dict[str, dict[str, Any]] = {}  # its items, by their texts
         self._by_open: dict[str, list[dict[str, Any]]] = {}
         for name in ("insert", "replace", "write_all", "delete", "renew"):
             self.faults.watchers[f"table.{name}"] = self._count_change
-
-    # Events from outside
-
-    def _plan(self) -> Iterator[tuple[float, Callable[[], object]]]:
-        """Yield the actions of the users, with their times."""
-        shape = self.schedule.shape
         for folder in ("csv", "beside", "late", "last"):
             self.fake.objects.drop(f"{folder}/recipe.yaml", RECIPE.replace(b"4o-mini", folder.encode()))
         self.fake.objects.drop("csv/recipe.yaml", RECIPE + b"mirror: true\n")
-        yield self.start, lambda: self._drop(RAW, raw_lines())
-        yield self.start, lambda: self._drop(TABLE, b"text\n" + b"".join(b"t %d\n" % n for n in range(1, 6)))
-        yield self.start, lambda: self._drop(BESIDE, b"text\nx\ny\n")
-        first = min((fault.begins for fault in self.schedule.faults), default=0.0)
-        yield self.start + first + 30 * MINUTE, lambda: self._drop(LATE, b"text\nz\n")
-        if shape % 3 == 1:
-            yield self.start + 2 * DAY, lambda: drop(self.fake, f"{TABLE}.retry", b"")
-        if shape % 3 == 2:
-            yield self.start + 2 * HOUR, lambda: drop(self.fake, f"{RAW}.cancel", b"")
+        self.follow(self.schedule)
 
-    def _drop(self, key: str, data: bytes) -> None:
-        self.dropped[key] = self.clock()
-        drop(self.fake, key, data)
+    def follow(self, schedule: Schedule) -> None:
+        """Go on with another schedule."""
+        self.schedule = schedule
+        self.faults.faults = list(schedule.faults)
+        self.faults.points = set(schedule.kills)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_read_at": -1, "_known": {}, "_by_open": {}}
+
+    # Events from outside
+
+    def _drop(self, action: Action) -> None:
+        if action.data:
+            self.dropped[action.key] = self.clock()
+        drop(self.fake, action.key, action.data)
 
     def _answer(self, request: dict[str, Any]) -> Any:
         """Answer a request. Row 2 fails temporarily the first time, row 4 permanently."""
@@ -150,77 +164,44 @@ class Life:
 
     # The simulation
 
-    def live(self) -> None:
-        self._until(self.start + LAST_DAY)
-        if not self._is_at_rest():
-            self.faults.faults = [f for f in self.faults.faults if not (f.lasts == inf and _stops_all(f))]
-            # A drop that was found late gets its own month.
-            newest = max((job["created_at"] for job in self.jobs() if job["state"] not in ENDED_JOBS), default=0)
-            self._until(max(self.start + LAST_DAY, newest + LAST_DAY) + AFTER)
-        if not any(fault.ends == inf and self._is_of_all(fault) for fault in self.faults.faults):
-            # Another drop succeeds after every fault.
-            over = [self.start + fault.ends for fault in self.faults.faults if fault.ends < inf]
-            self.clock.now = max(self.clock(), *over, self.start) // 60 * 60
-            self._actions = [(self.clock(), lambda: self._drop(LAST, b"text\nlast\n"))]
-            self._until(self.clock() + DAY)
+    def begin_tick(self, now: float, actions: Iterable[Action]) -> None:
+        """Let users act at this time."""
+        self.clock.now = now
+        self._moves_before = self._moves
+        for action in actions:
+            self._drop(action)
 
-    def _is_of_all(self, fault: Fault) -> bool:
-        hits = self.faults.hit.get(fault, {""})  # nothing may have asked for it yet
-        return (
-            fault.only is None
-            or fault.call == "table.open_items"
-            or any(is_everything(fault.call, hit) for hit in hits)
-        )
+    def step(self) -> Step:
+        """Deliver messages, or poll: in a tick, due messages are delivered before the poll and after it."""
+        begun, self.faults.touched = len(self.faults.calls), defaultdict(set)
+        is_over = False
+        if not self._deliver():
+            is_over = self._has_polled
+            if not is_over:
+                invoke(self.fake, lambda: poll(self.fake.context))
+            self._has_polled = not is_over
+        return Step(self.faults.touched, range(begun, len(self.faults.calls)), self._moment() if is_over else None)
 
-    def _until(self, end: float) -> None:
-        step = MINUTE
-        while self.clock() < end:
-            while self._actions and self._actions[0][0] <= self.clock():
-                self._actions.pop(0)[1]()
-            before = self._moves
-            self._tick()
-            if not self._actions and self._is_at_rest():
-                return
-            if self.ticks > MAX_TICKS:
-                self.problems["it never comes to rest"] = None
-                return
-            step = MINUTE if self._moves > before else min(2 * step, LONGEST_STEP)
-            if self._is_timed():
-                step = MINUTE if self._moves > before else LONGEST_TIMED_STEP
-            if self.clock() > self.start + LATE_DAY:
-                step = min(step, HOUR)
-            # After a long time without moves, skip some of the retries.
-            least = max(MINUTE, step / 8)
-            due = self._next_date()
-            if self._is_timed() and due < inf:
-                due = -(-due // MINUTE) * MINUTE  # a poll comes on the minute
-            self.clock.now = max(self.clock() + least, min(self.clock() + step, due, end))
+    def _deliver(self) -> bool:
+        """Deliver a message of each queue. Return whether there was one."""
+        delivered = False
+        for name in QUEUES:
+            message = deliver_next(self.fake, name)
+            if message is not None:
+                delivered = True
+                # SQS redelivers a failed message at most five times: count only messages that were sent.
+                self.invocations[name, int((self.clock() - self.start) // HOUR)] += message.receives == 1
+        return delivered
 
-    def _tick(self) -> None:
-        """Poll, and deliver due messages before and after."""
-        self.ticks += 1
-        self._deliver()
-        invoke(self.fake, lambda: poll(self.fake.context))
-        self._deliver()
+    def _moment(self) -> Moment:
         self._observe()
-
-    def _deliver(self) -> None:
-        busy = True
-        while busy:
-            busy = False
-            for name in QUEUES:
-                message = deliver_next(self.fake, name)
-                if message is not None:
-                    busy = True
-                    # SQS redelivers a failed message at most five times: count only messages that were sent.
-                    self.invocations[name, int((self.clock() - self.start) // HOUR)] += message.receives == 1
+        has_moved = self._moves > self._moves_before
+        return Moment(self.clock(), self._next_date(), has_moved, self._is_at_rest(), self._is_compared())
 
     def _next_date(self) -> float:
-        """Return the next time at which something is known to be due."""
+        """Return the next time at which the table, a queue or OpenAI has something due."""
         now, dates = self.clock(), [self.openai.next_end()]
-        dates += [at for at, _ in self._actions]
         dates += [m.due for name in QUEUES for m in getattr(self.fake, name).messages]
-        dates += [self.start + at for fault in self.faults.faults for at in (fault.begins, fault.ends)]
         for kind in ("job", "batch", "outbox", "pending"):
             for item in self._open(kind):
                 dates += [item[name] for name in DATES if item.get(name)]
@@ -246,10 +227,8 @@ class Life:
         known = {job["drop"]["key"] for job in self.jobs()}
         return any(key not in known and self.clock() < at + 2 * DAY for key, at in self.dropped.items())
 
-    def _is_timed(self) -> bool:
-        """Return whether an open drop is compared with that of the healthy life, so that small steps are needed."""
-        if any(fault.only is None and self.faults.is_active(fault) for fault in self.faults.faults):
-            return False
+    def _is_compared(self) -> bool:
+        """Return whether the time of an open drop is compared with that in the healthy life."""
         done = {item["drop"]["key"] for item in self.jobs() if item["state"] in ENDED_JOBS}
         times = [at for key, at in self.dropped.items() if key in NEIGHBOURS and key not in done]
         return any(self.clock() < at + 3 * HOUR for at in times)
@@ -322,9 +301,20 @@ class Life:
         return any(f.call.startswith(port) and self.faults.is_active(f) for f in self.faults.faults)
 
 
-def _stops_all(fault: Fault) -> bool:
-    """Return whether a fault stops everything: jobs end only with the table, and notifications need SNS."""
-    return fault.call.startswith(("table.", "topics."))
+def actions_of(schedule: Schedule) -> list[Action]:
+    """Return the actions of the users, the first one first."""
+    first = min((fault.begins for fault in schedule.faults), default=0.0)
+    actions = [
+        Action(START, RAW, raw_lines()),
+        Action(START, TABLE, b"text\n" + b"".join(b"t %d\n" % n for n in range(1, 6))),
+        Action(START, BESIDE, b"text\nx\ny\n"),
+        Action(START + first + 30 * MINUTE, LATE, b"text\nz\n"),
+    ]
+    if schedule.shape % 3 == 1:
+        actions.append(Action(START + 2 * DAY, f"{TABLE}.retry", b""))
+    if schedule.shape % 3 == 2:
+        actions.append(Action(START + 2 * HOUR, f"{RAW}.cancel", b""))
+    return sorted(actions, key=lambda action: action.at)
 
 
 def raw_lines() -> bytes:
@@ -341,9 +331,3 @@ def raw_lines() -> bytes:
         + b"\n"
         for row in range(1, 5)
     )
-
-
-def live(folder: Path, schedule: Schedule) -> Life:
-    life = Life(folder, schedule)
-    life.live()
-    return life

@@ -7,11 +7,10 @@ import csv
 import io
 import json
 import os
-import pickle
 import random
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Set
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,10 @@ from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import OpenAIOutcomeUnknownError
 from dropbatch.domain.states import JobState
 from dropbatch.ports import RemoteBatch
-from tests.driving import RECIPE, drop, only_job, result, result_json, run, sent_rows
+from tests.driving import RECIPE, drop, only_job, result, result_json, sent_rows
 from tests.fakes import FakeContext, FakeOpenAI, Killer, answer_ok, response_line
 from tests.schedules.invariants import check
+from tests.whole_run import WholeRun
 
 SCHEDULES = int(os.environ.get("SCHEDULES", "1000"))
 DATA = b"text\n" + b"".join(b"row %d\n" % number for number in range(1, 17))
@@ -89,34 +89,6 @@ class Repetitive(Troubled):
     data = b"text\n" + b"".join(b"row %d\n" % row for row in (1, 2, 1, 2, 5, 5, 2, 8, 8, 1, 11, 8, 11, 14, 2, 14))
 
 
-class WholeRun:
-    """The run without kills: its calls, and the state of the fakes at the beginning of each minute.
-
-    A killed run is the same until its first kill, so it starts in that minute.
-    """
-
-    def __init__(self, fake: Troubled, check: Callable[[FakeContext], None]) -> None:
-        assert fake.killer is not None
-        self.killer = fake.killer
-        self._begun: list[int] = []  # the number of calls before each minute
-        self._minutes: list[bytes] = []
-        is_over = False
-        while not is_over:
-            self._begun.append(len(self.killer.calls))
-            self._minutes.append(pickle.dumps(fake))
-            is_over = run(fake, ticks=1)
-        check(fake)
-
-    def killed(self, points: Set[int]) -> FakeContext:
-        """Return the fakes after a run whose process is killed at these points."""
-        minute = bisect_right(self._begun, min(points) // 2) - 1
-        fake: Troubled = pickle.loads(self._minutes[minute])
-        assert fake.killer is not None
-        fake.killer.points = set(points)
-        run(fake, ticks=300)
-        return fake
-
-
 def check_complete(fake: FakeContext) -> None:
     check(fake)
     assert only_job(fake).state is JobState.PARTIAL
@@ -161,40 +133,59 @@ def check_complete_or_rejected(fake: FakeContext) -> None:
     assert not fake.openai.batches
 
 
-PARTS = 4
-"""The number of tests over which the points are distributed, so that two processes share them."""
+PARTS = 12
+"""The number of tests over which the points are distributed, so that none is long, even beside others."""
+
+
+CHECKS = {Troubled: check_complete, Repetitive: check_shared}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[type[Troubled]], WholeRun]:
+    """Return a function that makes the run of a kind without kills, once."""
+
+    def made(kind: type[Troubled]) -> WholeRun:
+        whole = WholeRun(kind(tmp_path_factory.mktemp(kind.__name__)))
+        CHECKS[kind](whole.fake)
+        return whole
+
+    return cache(made)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_a_kill_at_any_call_does_not_change_the_results(part: int, tmp_path: Path, tally: Counter[str]) -> None:
-    whole = WholeRun(Troubled(tmp_path), check_complete)
-    for point in whole.killer.all_points()[part::PARTS]:
+def test_a_kill_at_any_call_does_not_change_the_results(
+    part: int, whole: Callable[[type[Troubled]], WholeRun], tally: Counter[str]
+) -> None:
+    troubled = whole(Troubled)
+    for point in troubled.killer.all_points()[part::PARTS]:
         try:
-            check_complete(whole.killed({point}))
+            check_complete(troubled.killed({point}))
         except AssertionError as error:
-            raise AssertionError(f"killed at {whole.killer.calls[point // 2]}, point {point}") from error
+            raise AssertionError(f"killed at {troubled.killer.calls[point // 2]}, point {point}") from error
         tally["kill points"] += 1
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_kill_at_any_call_does_not_change_what_duplicates_share(
-    part: int, tmp_path: Path, tally: Counter[str]
+    part: int, whole: Callable[[type[Troubled]], WholeRun], tally: Counter[str]
 ) -> None:
-    whole = WholeRun(Repetitive(tmp_path), check_shared)
-    for point in whole.killer.all_points()[part::PARTS]:
+    repetitive = whole(Repetitive)
+    for point in repetitive.killer.all_points()[part::PARTS]:
         try:
-            check_shared(whole.killed({point}))
+            check_shared(repetitive.killed({point}))
         except AssertionError as error:
-            raise AssertionError(f"killed at {whole.killer.calls[point // 2]}, point {point}") from error
+            raise AssertionError(f"killed at {repetitive.killer.calls[point // 2]}, point {point}") from error
         tally["kill points"] += 1
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_kills_at_any_two_calls_do_not_change_the_results(part: int, tmp_path: Path, tally: Counter[str]) -> None:
-    whole = WholeRun(Troubled(tmp_path), check_complete)
+def test_kills_at_any_two_calls_do_not_change_the_results(
+    part: int, whole: Callable[[type[Troubled]], WholeRun], tally: Counter[str]
+) -> None:
+    troubled = whole(Troubled)
     # A run that was killed makes more calls.
-    end = 2 * len(whole.killer.calls)
-    points = [*whole.killer.all_points(), *range(end, end + 40)]
+    end = 2 * len(troubled.killer.calls)
+    points = [*troubled.killer.all_points(), *range(end, end + 40)]
 
     @seed(20_261_123 + part)
     @settings(
@@ -205,7 +196,7 @@ def test_kills_at_any_two_calls_do_not_change_the_results(part: int, tmp_path: P
     )
     @given(st.frozensets(st.sampled_from(points), min_size=2, max_size=2))
     def killed_twice(points: frozenset[int]) -> None:
-        check_complete_or_rejected(whole.killed(points))
+        check_complete_or_rejected(troubled.killed(points))
         tally["schedules"] += 1
 
     killed_twice()

@@ -6,8 +6,8 @@ Every call of every port fails in every possible way, for half an hour up to for
 
 import os
 import random
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from functools import cache
 from math import inf
 from pathlib import Path
@@ -17,12 +17,13 @@ import pytest
 from tests.fakes import Fault
 from tests.fakes.faults import HOUR, any_fault, calls, errors_of, may_fail_after
 from tests.schedules.invariants import faults_text, problems_of
-from tests.schedules.lives import SHAPES, Life, Schedule, live
+from tests.schedules.lives import SHAPES, Life, Schedule
+from tests.schedules.timeline import Beginning, live
 
 LASTING = int(os.environ.get("LASTING", "2100"))
 ONLY = os.environ.get("LASTING_ONLY")
-PARTS = 20
-"""The number of tests over which the schedules are distributed, so that two processes share them."""
+PARTS = 40
+"""The number of tests over which the schedules are distributed, so that none is long, even beside others."""
 
 SLOW_SECONDS = (20, 100, 400)
 """The seconds of slow calls: within a lease, longer than a lease, and longer than a function may run."""
@@ -50,6 +51,7 @@ def alone() -> list[Fault]:
     return found
 
 
+@cache
 def schedule(number: int) -> Schedule:
     """Return the schedule of this number: first the single faults, then random pairs, some with a kill."""
     chance = random.Random(number)
@@ -73,10 +75,18 @@ def test_invariants_hold_without_faults(healthy: Callable[[int], Life]) -> None:
         assert problems_of(healthy(shape), healthy(shape)) == []
 
 
-def numbers(part: int) -> Iterator[int]:
-    if ONLY is not None:
-        return iter([int(ONLY)] if int(ONLY) % PARTS == part else [])
-    return iter(range(part, max(LASTING, len(alone())), PARTS))
+@cache
+def groups() -> list[list[int]]:
+    """Return the numbers of the schedules by part. Lives that are the same for long are in one part."""
+    every = sorted(range(max(LASTING, len(alone()))), key=lambda number: (schedule(number).shape, first(number)))
+    size = -(-len(every) // PARTS)
+    parts = [every[part * size : (part + 1) * size] for part in range(PARTS)]
+    return [[number for number in part if ONLY in (None, str(number))] for part in parts]
+
+
+def first(number: int) -> float:
+    """Return the time at which the first fault of a schedule begins."""
+    return min(fault.begins for fault in schedule(number).faults)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -84,15 +94,38 @@ def test_invariants_hold_under_faults_of_any_length(
     part: int, healthy: Callable[[int], Life], tmp_path: Path, tally: Counter[str]
 ) -> None:
     found = []
-    for number in numbers(part):
-        folder = tmp_path / str(number)
-        folder.mkdir()
+    shared: dict[int, Beginning] = defaultdict(Beginning)
+    for number in groups()[part]:
         its = schedule(number)
-        problems = problems_of(live(folder, its), healthy(its.shape))
+        problems = problems_of(live(tmp_path, its, shared[its.shape]), healthy(its.shape))
         tally["lasting faults"] += 1
         if problems:
             found.append(f"LASTING_ONLY={number}, shape {its.shape}: {faults_text(its.faults)}: {'; '.join(problems)}")
+        for path in tmp_path.iterdir():
+            path.unlink()
     assert not found, f"{len(found)} schedules:\n" + "\n".join(found)
+
+
+def test_shared_beginnings_change_nothing(tmp_path: Path) -> None:
+    """Lives end in the same state as if each is simulated alone."""
+    shared, shape = Beginning(), 1  # which takes longest
+    for number in [number for number in range(2_100) if schedule(number).shape == shape][::25]:
+        ends = [live(tmp_path, schedule(number), root) for root in (shared, Beginning())]
+        assert everything_of(ends[0]) == everything_of(ends[1]), f"LASTING_ONLY={number}"
+
+
+def everything_of(life: Life) -> list[object]:
+    """Return the state of a life: its items, objects and remote files, its calls, and the observations of it."""
+    fake, faults = life.fake, life.faults
+    return [
+        sorted(fake.table.texts()),
+        fake.objects._objects,
+        (fake.openai.batches, fake.openai.contents, fake.openai.files),
+        (fake.topics.people, fake.topics.operators, fake.bus.published),
+        fake.observer.lines,
+        (faults.calls, faults.fired, faults.hit),
+        (life.clock(), life.notified, life.invocations, life.dropped, life.ended, life.problems),
+    ]
 
 
 def test_every_call_of_every_port_has_a_fault() -> None:

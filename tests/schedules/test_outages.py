@@ -55,7 +55,7 @@ def fresh(folder: Path, **more: Any) -> FakeContext:
 def break_down(fake: FakeContext, *faults: Fault) -> Faults:
     """Make these calls fail from now on, until `repair`."""
     fake.killer = broken = Faults(fake.clock, faults)
-    fake.seconds_left = lambda: broken.seconds_left
+    fake.seconds_left = broken.seconds_left
     return broken
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import OpenAIOutcomeUnknownError, OpenAIRateLimitError
@@ -184,11 +185,19 @@ def check_no_file_waits(fake: FakeContext, recipe: bytes) -> None:
             assert waiting.recipe_sha256 == today, f"{waiting.key} waits for a recipe that is there"
 
 
-TestRandomOperations = seed(20_261_123)(RandomOperations).TestCase
-TestRandomOperations.settings = settings(
-    max_examples=400,
-    stateful_step_count=25,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+PARTS = 4
+"""The number of tests over which the examples are distributed, so that none is long, even beside others."""
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_invariants_hold_after_random_operations(part: int) -> None:
+    run_state_machine_as_test(
+        seed(20_261_123 + part)(RandomOperations),
+        settings=settings(
+            max_examples=400 // PARTS,
+            stateful_step_count=25,
+            deadline=None,
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )

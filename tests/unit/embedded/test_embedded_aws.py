@@ -393,3 +393,19 @@ def test_the_code_of_a_function_is_unpacked_once_for_all_processes(
         assert (folder / "top.txt").read_text() == "top"
     first, second = ((folder / "python").resolve() for folder in folders)
     assert first == second
+
+
+def test_the_text_of_a_policy_is_parsed_once() -> None:
+    parsed: list[Any] = []
+
+    def parse(document: Any) -> list[str]:
+        parsed.append(document)
+        return ["statement"]
+
+    evaluator = SimpleNamespace(parse_policy_document=parse)
+    embedded_aws.parse_policies_once(evaluator)
+    first = evaluator.parse_policy_document("{}")
+    first.append("of the caller")
+    assert evaluator.parse_policy_document("{}") == ["statement"]
+    assert evaluator.parse_policy_document({}) == evaluator.parse_policy_document({}) == ["statement"]
+    assert parsed == ["{}", {}, {}]

@@ -1,6 +1,7 @@
 """A `.retry` sends failed rows with the current recipe, and keeps good answers, in one complete file; over fakes."""
 
 import json
+import pickle
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -412,6 +413,7 @@ def test_a_kill_at_any_call_of_a_retry_with_another_recipe_leaves_one_recipe_and
         return fake
 
     whole = prepared()
+    beginning = pickle.dumps(whole)
     assert whole.killer is not None
     before = len(whole.killer.calls)
     run(whole)
@@ -420,7 +422,7 @@ def test_a_kill_at_any_call_of_a_retry_with_another_recipe_leaves_one_recipe_and
         call = point // 2
         if call < before:
             continue
-        fake = prepared()
+        fake: FakeContext = pickle.loads(beginning)
         assert fake.killer is not None
         fake.killer.points = {point}
         run(fake, ticks=1)
