@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from dropbatch.cli import local, transfer
+from dropbatch.adapters import openai
+from dropbatch.cli import transfer
 from dropbatch.domain.errors import OpenAIAuthError
 from dropbatch.money.prices import prices_of
 from dropbatch.polling.poll import poll
@@ -94,7 +95,7 @@ def test_try_says_the_price_first_and_shows_answers_beside_rows(
 ) -> None:
     answers = Answers()
     made: list[Any] = []
-    monkeypatch.setattr(local, "OpenAIBatches", lambda key, url: made.append((key(False)[0], url)) or answers)
+    monkeypatch.setattr(openai, "OpenAIBatches", lambda key, url: made.append((key(False)[0], url)) or answers)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-mine")
 
     declined = filled("try", "a.csv", typed="n\n", code=130)
@@ -122,7 +123,7 @@ def test_try_says_the_price_first_and_shows_answers_beside_rows(
 
 def test_try_takes_the_key_of_the_stack(filled: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    monkeypatch.setattr(local, "OpenAIBatches", lambda key, url: made.append((key(False)[0], url)) or Answers())
+    monkeypatch.setattr(openai, "OpenAIBatches", lambda key, url: made.append((key(False)[0], url)) or Answers())
     filled.services.answers["secretsmanager", "get_secret_value"] = {"SecretString": "sk-stack"}
     filled.services.answers["lambda", "get_function_configuration"] = {
         "Environment": {"Variables": {"OPENAI_BASE_URL": "http://here/v1"}}
@@ -138,7 +139,7 @@ def test_try_ends_with_a_sentence_if_the_key_is_not_accepted(filled: Terminal, m
         def ask(self, endpoint: str, body: bytes) -> Response:
             raise OpenAIAuthError("invalid_api_key")
 
-    monkeypatch.setattr(local, "OpenAIBatches", Refuses)
+    monkeypatch.setattr(openai, "OpenAIBatches", Refuses)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-old")
 
     assert "does not accept the API key" in filled("try", "a.csv", "--yes", code=5).err

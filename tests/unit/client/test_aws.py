@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from dropbatch.adapters.user_session import UserSession, failure_of
 from dropbatch.client import NotReachableError, Stack, WrongUseError
-from dropbatch.client.errors import translating
+from dropbatch.client.aws_errors import translating
 from dropbatch.client.finding import find_outputs
 from dropbatch.client.uploads import PART_BYTES, S3Uploads
 from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError

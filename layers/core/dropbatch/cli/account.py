@@ -1,6 +1,6 @@
 """The commands about a stack as a whole: `cost` and `doctor`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,11 +8,14 @@ from dropbatch.cli.exit_codes import ExitCode
 from dropbatch.cli.options import AsJson, Region, StackName, find_stack
 from dropbatch.cli.output import print_json, print_table, say
 from dropbatch.cli.views import dollars
-from dropbatch.client.costs import KINDS, MonthCost
-from dropbatch.client.doctor import Finding, Level, examine
 from dropbatch.client.errors import WrongUseError
+from dropbatch.domain.spending import KINDS
 
-_MARKS = {Level.OK: "ok", Level.WARNING: "warning", Level.PROBLEM: "PROBLEM", Level.UNKNOWN: "not checked"}
+if TYPE_CHECKING:
+    from dropbatch.client.costs import MonthCost
+
+_MARKS = {"ok": "ok", "warning": "warning", "problem": "PROBLEM", "unknown": "not checked"}
+"""The levels of findings, as people read them."""
 
 MONTH = "month"
 
@@ -49,7 +52,7 @@ def cost(
                 print_table([kind, "requests", "paid", "saved"], rows, month.month)
 
 
-def _month_row(month: MonthCost) -> tuple[str, ...]:
+def _month_row(month: "MonthCost") -> tuple[str, ...]:
     return month.month, _usd(month.paid), _usd(month.saved), _usd(month.committed), f"{month.unpriced:,}"
 
 
@@ -59,6 +62,8 @@ def _usd(amount: object) -> str:
 
 def doctor(stack: StackName = None, region: Region = None, as_json: AsJson = False) -> None:
     """Check a deployment from outside: its key, schedule, alarms, queues, quotas and subscriptions."""
+    from dropbatch.client.doctor import Finding, Level, examine
+
     findings: list[Finding] = []
     for finding in examine(find_stack(stack, region)):
         findings.append(finding)

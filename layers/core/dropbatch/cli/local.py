@@ -4,26 +4,22 @@ import os
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dropbatch.adapters.openai import OpenAIBatches
 from dropbatch.cli.exit_codes import ExitCode
 from dropbatch.cli.options import AsJson, LocalFile, RecipeFile, Region, StackName, To, find_recipe, find_stack
 from dropbatch.cli.output import note, print_json, print_table, say
-from dropbatch.client import check as checking
-from dropbatch.client import trying
 from dropbatch.client.errors import DropbatchClientError, WrongUseError
-from dropbatch.client.local.inbox import first_rows
-from dropbatch.client.trying import Tried
 from dropbatch.domain.drops import RECIPE_NAMES
 from dropbatch.domain.outcomes import COMPLETE
 from dropbatch.formats.file_types import file_type
 from dropbatch.json_encoding import to_json
-from dropbatch.ports import Answering
-from dropbatch.recipes.draft import draft
-from dropbatch.reporting.phrases import money, rows_counted
+
+if TYPE_CHECKING:
+    from dropbatch.client.trying import Tried
+    from dropbatch.ports import Answering
 
 DRAFT_ROWS = 100
 """How many rows a draft looks at."""
@@ -54,6 +50,9 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Draft a recipe out of a file's own columns and first rows."""
+    from dropbatch.client.local.inbox import first_rows
+    from dropbatch.recipes.draft import draft
+
     columns, rows = first_rows(_existing(file), DRAFT_ROWS)
     target = output or file.parent / RECIPE_NAMES[0]
     if target.exists() and not force:
@@ -68,6 +67,8 @@ def init(
 
 def check(file: LocalFile, recipe: RecipeFile = None, to: To = None, as_json: AsJson = False) -> None:
     """Say what the stack would say about a file and its recipe, with a quote. Nothing leaves this machine."""
+    from dropbatch.client import check as checking
+
     found = find_recipe(_existing(file), recipe)
     checked = checking.check(file, _key(file, to), found)
     if as_json:
@@ -91,6 +92,9 @@ def try_(
 
     The key is OPENAI_API_KEY, or else the one that the stack stores.
     """
+    from dropbatch.client import trying
+    from dropbatch.reporting.phrases import rows_counted
+
     found = find_recipe(_existing(file), recipe)
     if found is None:
         raise WrongUseError(f"There is no recipe beside {file}: `dropbatch init {file}` drafts one.")
@@ -115,14 +119,18 @@ def try_(
     raise typer.Exit(ExitCode.DONE if is_good else ExitCode.FAILED_ROWS)
 
 
-def _cost(tried: Sequence[Tried]) -> str:
+def _cost(tried: "Sequence[Tried]") -> str:
+    from dropbatch.reporting.phrases import money, rows_counted
+
     known = sum((one.usd for one in tried if one.usd is not None), Decimal(0))
     unknown = sum(one.usd is None for one in tried)
     return f"This cost {money(known)}" + (f", without {rows_counted(unknown)} of unknown price." if unknown else ".")
 
 
-def _openai(stack: str | None, region: str | None) -> tuple[Answering, str]:
+def _openai(stack: str | None, region: str | None) -> "tuple[Answering, str]":
     """Return OpenAI with the person's own key, or with the stack's, and the server's address."""
+    from dropbatch.adapters.openai import OpenAIBatches
+
     key, url = os.environ.get("OPENAI_API_KEY"), os.environ.get("OPENAI_BASE_URL", "")
     if not key:
         try:
@@ -134,7 +142,7 @@ def _openai(stack: str | None, region: str | None) -> tuple[Answering, str]:
     return OpenAIBatches(lambda _: (key, ""), url), url
 
 
-def _show(tried: Tried) -> None:
+def _show(tried: "Tried") -> None:
     values = [(name, _cut(value)) for name, value in tried.row.items()]
     answers = [(name, _cut(value)) for name, value in tried.answers.items()]
     outcome = tried.outcome if not tried.error else f"{tried.outcome}: {tried.error}"

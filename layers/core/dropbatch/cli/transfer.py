@@ -3,7 +3,7 @@
 import sys
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,8 +24,10 @@ from dropbatch.cli.output import note, print_json, say, transfers
 from dropbatch.cli.views import Watching, run_lines, run_members
 from dropbatch.client.errors import WrongUseError
 from dropbatch.client.runs import Run
-from dropbatch.client.stack import Stack
 from dropbatch.formats.file_types import Kind, file_type
+
+if TYPE_CHECKING:
+    from dropbatch.client.stack import Stack
 
 Timeout = Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", help="How long to wait at most.")]
 Folder = Annotated[
@@ -147,7 +149,7 @@ def show(
     raise typer.Exit(code_of(chosen))
 
 
-def _download(stack: Stack, run: Run, folder: Path, only: "tuple[str, ...] | list[str]") -> list[str]:
+def _download(stack: "Stack", run: Run, folder: Path, only: "tuple[str, ...] | list[str]") -> list[str]:
     with transfers() as bars:
         done = stack.download(run, folder, only=only, progress=bars)
     return [str(each.path) for each in done]

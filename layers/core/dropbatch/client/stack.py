@@ -16,9 +16,10 @@ from dropbatch.adapters.dynamodb import DynamoTable
 from dropbatch.adapters.s3 import S3Objects
 from dropbatch.adapters.user_session import UserSession
 from dropbatch.client import costs, downloads, markers, results, watching
+from dropbatch.client.aws_errors import translating
 from dropbatch.client.costs import MonthCost
 from dropbatch.client.downloads import Downloaded
-from dropbatch.client.errors import NotReachableError, WrongUseError, translating
+from dropbatch.client.errors import NotReachableError, WrongUseError
 from dropbatch.client.finding import find_outputs
 from dropbatch.client.markers import Marked
 from dropbatch.client.recipes import read_local_recipe
@@ -26,6 +27,7 @@ from dropbatch.client.runs import JobEntry, Run, Upload
 from dropbatch.client.uploads import Progress, S3Uploads, Uploads
 from dropbatch.domain.errors import DropRejectedError, ObjectNotFoundError
 from dropbatch.domain.markers import MarkerKind
+from dropbatch.domain.spending import KINDS
 from dropbatch.formats.file_types import file_type
 from dropbatch.ports import Objects, Table
 from dropbatch.storage.objects import read_object
@@ -212,7 +214,7 @@ class Stack:
         """
         return downloads.download(self, run, Path(to), only, progress)
 
-    def cost(self, months: int = 1, by: Sequence[str] = costs.KINDS) -> Sequence[MonthCost]:
+    def cost(self, months: int = 1, by: Sequence[str] = KINDS) -> Sequence[MonthCost]:
         """Return what the last months have cost, the present one first. It reads the table (dynamodb:Query)."""
         return costs.months(self.repository, self.clock(), months, by)
 
