@@ -103,6 +103,15 @@ def test_each_failure_of_aws_is_a_sentence(error: Exception, sentence: str) -> N
         next(steps)
 
 
+def test_an_endpoint_that_is_no_url_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "nonsense")
+    with pytest.raises(NotReachableError, match="AWS_ENDPOINT_URL"):
+        translating(UserSession("us-east-1")).client("s3")
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    with pytest.raises(NotReachableError, match="region_name 'a b'"):
+        translating(UserSession("a b")).client("s3")
+
+
 def test_other_errors_stay_as_they_are() -> None:
     class Port:
         name = "a port"

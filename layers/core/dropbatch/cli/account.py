@@ -18,6 +18,7 @@ _MARKS = {"ok": "ok", "warning": "warning", "problem": "PROBLEM", "unknown": "no
 """The levels of findings, as people read them."""
 
 MONTH = "month"
+MAX_MONTHS = 60
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +29,9 @@ def register(app: typer.Typer) -> None:
 
 def cost(
     by: Annotated[str, typer.Option("--by", help=f"By what: {MONTH}, {', '.join(KINDS)}, with commas.")] = MONTH,
-    months: Annotated[int, typer.Option("--months", help="How many months, the present one and those before.")] = 3,
+    months: Annotated[
+        int, typer.Option("--months", min=1, max=MAX_MONTHS, help="How many months, the present one and those before.")
+    ] = 3,
     stack: StackName = None,
     region: Region = None,
     as_json: AsJson = False,
@@ -38,8 +41,6 @@ def cost(
     unknown = [kind for kind in kinds if kind not in (MONTH, *KINDS)]
     if unknown:
         raise WrongUseError(f"--by takes {MONTH}, {', '.join(KINDS)}, not {unknown[0]}.")
-    if months < 1:
-        raise WrongUseError("--months must be at least 1.")
     found = find_stack(stack, region).cost(months, [kind for kind in kinds if kind != MONTH])
     if as_json:
         print_json({"months": [month.to_json() for month in found]})

@@ -11,8 +11,9 @@ import typer
 from dropbatch.cli.exit_codes import ExitCode
 from dropbatch.cli.options import AsJson, LocalFile, RecipeFile, Region, StackName, To, find_recipe, find_stack
 from dropbatch.cli.output import note, print_json, print_table, say
-from dropbatch.client.errors import DropbatchClientError, WrongUseError
+from dropbatch.client.errors import DropbatchClientError, NotReachableError, WrongUseError
 from dropbatch.domain.drops import RECIPE_NAMES
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.outcomes import COMPLETE
 from dropbatch.formats.file_types import file_type
 from dropbatch.json_encoding import to_json
@@ -103,7 +104,8 @@ def try_(
         f"This asks {trial.compiled.model or 'the model that each row names'} about {rows_counted(len(trial.records))} "
         "at once, at the full price: twice that of a batch."
     )
-    if not yes and not typer.confirm("Go on?", default=True, err=True):
+    if not yes and not _is_confirmed():
+        note("Nothing was asked. --yes asks without this question.")
         raise typer.Exit(ExitCode.INTERRUPTED)
     tried = []
     openai, url = _openai(stack, region)
@@ -119,6 +121,15 @@ def try_(
     raise typer.Exit(ExitCode.DONE if is_good else ExitCode.FAILED_ROWS)
 
 
+def _is_confirmed() -> bool:
+    """Ask whether to go on; an input that has ended, as in a script, means no."""
+    try:
+        return typer.confirm("Go on?", default=True, err=True)
+    except typer.Abort:
+        note("")
+        return False
+
+
 def _cost(tried: "Sequence[Tried]") -> str:
     from dropbatch.reporting.phrases import money, rows_counted
 
@@ -130,15 +141,19 @@ def _cost(tried: "Sequence[Tried]") -> str:
 def _openai(stack: str | None, region: str | None) -> "tuple[Answering, str]":
     """Return OpenAI with the person's own key, or with the stack's, and the server's address."""
     from dropbatch.adapters.openai import OpenAIBatches
+    from dropbatch.adapters.secrets import is_key
 
-    key, url = os.environ.get("OPENAI_API_KEY"), os.environ.get("OPENAI_BASE_URL", "")
+    key, url = os.environ.get("OPENAI_API_KEY", "").strip(), os.environ.get("OPENAI_BASE_URL", "")
+    whose = "OPENAI_API_KEY is not an API key"
     if not key:
         try:
             found = find_stack(stack, region)
             key = found.openai_key()
         except DropbatchClientError as error:
             raise type(error)(f"OPENAI_API_KEY is not set, and no stack has a key. {error}") from error
-        url = found.openai_url()
+        url, whose = found.openai_url(), "The stack has no API key yet"
+    if not is_key(key):
+        raise NotReachableError(f"{whose}: set OPENAI_API_KEY to one.")
     return OpenAIBatches(lambda _: (key, ""), url), url
 
 
@@ -151,7 +166,9 @@ def _show(tried: "Tried") -> None:
     blank = [("", "")] * lines
     pairs = zip((values + blank)[:lines], (answers + blank)[:lines], strict=True)
     print_table(
-        ["column", "value", "answer", "is"], [(*left, *right) for left, right in pairs], f"Row {tried.number:,}"
+        ["column", "value", "added column", "answer"],
+        [(*left, *right) for left, right in pairs],
+        f"Row {tried.number:,}",
     )
     say("")
 
@@ -168,6 +185,10 @@ def _existing(file: Path) -> Path:
 
 
 def _key(file: Path, to: str | None) -> str:
-    """Return the key that the file would have in the inbox."""
-    folder = file_type(file.name).stem if to is None else to.strip("/")
+    """Return the key that the file would have in the inbox, also if its ending is not one of a file of rows."""
+    try:
+        stem = file_type(file.name).stem
+    except DropRejectedError:
+        stem = file.stem
+    folder = stem if to is None else to.strip("/")
     return f"{folder}/{file.name}" if folder else file.name

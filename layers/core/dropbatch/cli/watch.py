@@ -26,7 +26,7 @@ def status(
         str | None, typer.Argument(metavar="[KEY]", help="A file, or a folder with a slash at its end. By default all.")
     ] = None,
     run: RunNumber = None,
-    limit: Annotated[int, typer.Option("--limit", help="How many jobs to show.")] = MAX_SHOWN,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many jobs to show.")] = MAX_SHOWN,
     stack: StackName = None,
     region: Region = None,
     as_json: AsJson = False,
