@@ -60,7 +60,7 @@ td.code { white-space: nowrap; }
 .scroll td.text { overflow-wrap: break-word; } .scroll td.long { overflow-wrap: anywhere; }
 .scroll td.code { white-space: normal; } p + .scroll { margin-top: 1.5rem; }
 .scroll td { padding-right: 1rem; } .scroll { overflow-x: auto; }
-table.wide { width: 100%; }
+table.wide { width: 100%; } table.columns { table-layout: fixed; } .columns th:first-child { width: 25%; }
 table.bars { width: 100%; table-layout: fixed; } .bars td, .bars th { border: 0; padding: .2rem .75rem .2rem 0; }
 .bars th { font-weight: 400; width: 38%; overflow-wrap: anywhere; }
 .bars td { vertical-align: middle; }
