@@ -17,7 +17,7 @@ from dropbatch.reporting.event_members import Ended
 from dropbatch.reporting.report_facts import ColumnNames, ReportFacts, ReportRows
 from dropbatch.reporting.report_page import page
 from dropbatch.reporting.timeline import Round
-from tests.driving import drop, pass_time, result, run
+from tests.driving import drop, jobs, pass_time, result, run
 from tests.fakes import INBOX, RESULTS, FakeContext
 from tests.fakes.answers import response_line
 
@@ -242,6 +242,39 @@ AGREEMENT: Agreement = {
 }
 
 
+def wide(folder: Path, columns: int = 500, rows: int = 60) -> bytes:
+    """Return the report of a second run with very many columns, known answers, long names and long texts."""
+    dice = random.Random(15)
+    fake = FakeContext(folder)
+    names = [f"is_the_customer_satisfied_with_{number}" for number in range(columns)]
+
+    def answer(request: dict[str, Any]) -> Answer:
+        return "output", completion(request, json.dumps({name: dice.random() < 0.5 for name in names}), dice)
+
+    fake.openai.answer = answer
+    schema = "".join(f"  {name}: boolean\n" for name in names)
+    expect = "".join(f"  {name}: known_{name}\n" for name in names)
+    recipe = f"model: gpt-6-luna\nprompt: '{{{{ text }}}}'\nschema:\n{schema}expect:\n{expect}"
+    fake.objects.drop("survey/recipe.yaml", recipe.encode())
+    head = ["text", *(f"known_{name}" for name in names), *(f"column_{number}" for number in range(9_500))]
+    lines = [
+        ",".join(
+            [
+                f"row {row} " * (60_000 if row < 2 else 1),
+                *(dice.choice(("true", "false")) for _ in names),
+                *["a value"] * 9_500,
+            ]
+        )
+        for row in range(rows)
+    ]
+    drop(fake, "survey/wide.csv", "\n".join([",".join(head), *lines]).encode())
+    run(fake, ticks=40, step=600)
+    fake.objects.drop("survey/recipe.yaml", recipe.replace("{{ text }}", "{{ text }}?").encode())
+    drop(fake, "survey/wide.csv.rerun", b"")
+    run(fake, ticks=40, step=600)
+    return result(fake, "report.html", max(jobs(fake), key=lambda job: job.run))
+
+
 def of_a_million_rows(folder: Path) -> bytes:
     """Return the report of a job of a million rows, out of sums that are as large as sums can be."""
     dice = random.Random(12)
@@ -342,6 +375,7 @@ PAGES: dict[str, Callable[[Path], bytes]] = {
     "held": held,
     "arabic_and_emoji": arabic_and_emoji,
     "hostile": hostile,
+    "wide": wide,
     "million_rows": of_a_million_rows,
     "index": index,
     "trial": trial,
