@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from dropbatch.client.trying import Tried
     from dropbatch.ports import Answering
 
-DRAFT_ROWS = 100
-"""How many rows a draft looks at."""
-
 SHOWN_CHARACTERS = 300
 """How many characters of a value a trial shows; `--json` shows all."""
 
@@ -51,17 +48,17 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Draft a recipe out of a file's own columns and first rows."""
-    from dropbatch.client.local.inbox import first_rows
+    from dropbatch.client.local.inbox import local_first_rows
     from dropbatch.recipes.draft import draft
 
-    columns, rows = first_rows(_existing(file), DRAFT_ROWS)
+    found = local_first_rows(_existing(file))
     target = output or file.parent / RECIPE_NAMES[0]
     if target.exists() and not force:
         raise WrongUseError(f"{target} is there already: --force replaces it, --output names another file.")
-    text = draft(columns, rows, ask)
+    text = draft(found.columns, found.rows, ask, found.encoding)
     target.write_text(text, encoding="utf-8")
     if as_json:
-        print_json({"recipe": str(target), "columns": columns, "text": text})
+        print_json({"recipe": str(target), "columns": list(found.columns), "text": text})
         return
     say(f"Drafted {target}. Read it, then: dropbatch check {file}")
 
