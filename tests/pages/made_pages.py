@@ -156,6 +156,15 @@ def held(folder: Path) -> bytes:
     return result(fake, "canary.html")
 
 
+def waiting(folder: Path) -> bytes:
+    """Return the page of a job that waits until somebody approves its price."""
+    fake = FakeContext(folder, max_job_usd=Decimal("0.01"))
+    fake.objects.drop("survey/recipe.yaml", SURVEY)
+    drop(fake, "survey/comments.csv", survey_rows(3_000, random.Random(9)))
+    run(fake, ticks=3)
+    return result(fake, "approval.html")
+
+
 ARABIC = ("الخدمة ممتازة جدا", "وصل الطرد متأخرا ثلاثة أيام", "السعر مرتفع 👎", "شكرا لكم 🙏🏽", "👩‍👩‍👧‍👦 🇪🇬 🎉")
 
 
@@ -373,6 +382,7 @@ PAGES: dict[str, Callable[[Path], bytes]] = {
     "partly_failed": partly_failed,
     "rejected": rejected,
     "held": held,
+    "waiting": waiting,
     "arabic_and_emoji": arabic_and_emoji,
     "hostile": hostile,
     "wide": wide,

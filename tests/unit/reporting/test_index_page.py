@@ -152,6 +152,9 @@ def test_a_key_that_no_link_can_reach_has_none(page: Any, key: str) -> None:
         (listed(state="rejected"), {"report.html", "rejected.json"}),
         (listed(state="rejected", status="duplicate"), set()),
         (listed(state="running"), {"status.json", "quote.json"}),
+        (listed(state="held", held_reason="cost"), {"approval.html", "status.json", "quote.json"}),
+        (listed(state="held", held_reason="canary"), {"canary.html", "status.json", "quote.json"}),
+        (listed(state="held", held_reason="openai_key"), {"status.json", "quote.json"}),
     ],
 )
 def test_a_job_links_the_files_that_it_has(page: Any, job: ListedJob, names: set[str]) -> None:

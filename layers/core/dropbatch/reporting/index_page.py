@@ -15,8 +15,8 @@ from jinja2 import Environment, Template
 from dropbatch.domain.drops import results_root, without_controls
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.domain.pages import ListedJob, folders_of_pages, page_key
-from dropbatch.domain.states import ENDED_JOBS, HeldReason, JobState
-from dropbatch.reporting.event_members import SCHEMA_VERSION
+from dropbatch.domain.states import APPROVABLE, ENDED_JOBS, HeldReason, JobState
+from dropbatch.reporting.event_members import APPROVAL_PAGE_NAME, CANARY_PAGE_NAME, SCHEMA_VERSION
 from dropbatch.reporting.page_style import GLOBALS, HEAD
 from dropbatch.reporting.phrases import dollars, iso, local_time, money
 from dropbatch.storage.context import Context
@@ -178,9 +178,17 @@ def _links(job: ListedJob, prefix: str) -> list[tuple[str, str]]:
     elif job.state in ENDED_JOBS:
         names = {"summary": "summary.json"}
     else:
-        names = {"progress": "status.json", "quote": "quote.json"}
+        names = {**_decision(job), "progress": "status.json", "quote": "quote.json"}
     start = _link(prefix)
     return [(name, start + file) for name, file in names.items()]
+
+
+def _decision(job: ListedJob) -> dict[str, str]:
+    """Return the page that helps to decide about a job which waits for an approval."""
+    if job.state != JobState.HELD or job.held_reason not in APPROVABLE:
+        return {}
+    is_canary = job.held_reason == HeldReason.CANARY
+    return {"first answers": CANARY_PAGE_NAME} if is_canary else {"approval": APPROVAL_PAGE_NAME}
 
 
 def _folder_of(job: ListedJob) -> str:

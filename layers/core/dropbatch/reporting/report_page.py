@@ -152,6 +152,26 @@ def canary_page(context: Context, job: Job, facts: ReportFacts) -> bytes:
     )
 
 
+def approval_page(context: Context, job: Job, verdict: str, lines: Sequence[str]) -> bytes:
+    """Return the page of a job that waits for an approval, as UTF-8 HTML: its quote, and what to do, in `lines`."""
+    price, standard = (job.quote.price, job.quote.standard_price) if job.quote is not None else (None, None)
+    unknown = "not known"
+    return _rendered(
+        context,
+        "approval",
+        job,
+        run=run_line(job),
+        verdict=verdict,
+        figures=[
+            ("Rows", f"{job.rows:,}", "of the file"),
+            ("Likely cost", money(price.likely) if price else unknown, "to OpenAI"),
+            ("At most", money(price.high) if price else unknown, "if the answers are long"),
+            ("Without batching", money(standard.likely) if standard else unknown, "by the synchronous API"),
+        ],
+        lines=lines,
+    )
+
+
 def _small_enough(facts: ReportFacts, render: Callable[[ReportFacts], bytes]) -> bytes:
     """Return a page with as many of these facts as fit into it."""
     html = b""
