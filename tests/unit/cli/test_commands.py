@@ -3,7 +3,10 @@
 import errno
 import json
 import os
+import re
+import time
 import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -222,6 +225,16 @@ def test_status_lists_jobs_newest_first(answered: Terminal) -> None:
     assert "has no run" in answered("status", "c.csv", code=2).err
 
 
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
 def test_status_shows_what_the_stack_says_about_progress(filled: Terminal) -> None:
     filled("put", "a.csv")
     filled.stack.sleep(1)
@@ -243,7 +256,8 @@ def test_status_shows_what_the_stack_says_about_progress(filled: Terminal) -> No
     assert "waits for room under the model's token limit" in shown
     assert "Requests: 1 of 4" in shown
     assert "batch 0.0/1: 1 of 4, 5 minutes old" in shown
-    assert "Expected between 2025-06-15T16:00:00Z and 2025-06-15T18:00:00Z" in shown
+    assert "Expected between 2025-06-15 18:00 and 2025-06-15 20:00" in shown, "in the time zone of the machine"
+    assert re.search(r"2025-06-\d\d \d\d:\d\d\n", filled("status").out)
 
 
 def test_an_empty_stack_says_what_to_do(terminal: Terminal) -> None:

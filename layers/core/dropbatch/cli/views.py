@@ -1,6 +1,7 @@
 """Runs and jobs in the terminal: lines of a summary, and bars that move while a run is watched."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -108,7 +109,13 @@ def eta_of(run: Run) -> str:
     earliest, latest = eta.get("earliest"), eta.get("latest")
     if not latest:
         return ""
-    return f"expected between {earliest} and {latest}" if earliest else f"expected by {latest}"
+    by = local_time(latest)
+    return f"expected between {local_time(earliest)} and {by}" if earliest else f"expected by {by}"
+
+
+def local_time(iso: str | None) -> str:
+    """Return a time in the time zone of this machine; a dash if it is not known."""
+    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M") if iso else "–"
 
 
 class Watching:

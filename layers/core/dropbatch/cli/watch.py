@@ -9,7 +9,7 @@ from dropbatch.cli.exit_codes import code_of
 from dropbatch.cli.options import AsJson, Key, Region, RunNumber, StackName, find_stack
 from dropbatch.cli.output import print_json, print_table, say
 from dropbatch.cli.transfer import Timeout
-from dropbatch.cli.views import Watching, dollars, eta_of, run_lines, run_members
+from dropbatch.cli.views import Watching, dollars, eta_of, local_time, run_lines, run_members
 from dropbatch.client.runs import JobEntry, Run
 
 MAX_SHOWN = 50
@@ -63,7 +63,7 @@ def _row(job: JobEntry) -> tuple[object, ...]:
         _count(rows.get("total")),
         _count(rows.get("ok")),
         dollars(job.paid_usd),
-        job.changed_at or job.dropped_at or "–",
+        local_time(job.changed_at or job.dropped_at),
     )
 
 

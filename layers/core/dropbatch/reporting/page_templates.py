@@ -11,7 +11,7 @@ _BASE = (
     HEAD
     + """<body>
 <main>
-<h1>{{ name }}</h1>
+<h1>{{ breakable(name) }}</h1>
 {% block body %}{% endblock %}
 </main>
 <footer>

@@ -23,7 +23,7 @@ REPORT = """{% extends "base" %}
 {% from "rows" import row_table with context %}
 {% macro lying(bars) %}
 <table class="bars">{% for bar in bars %}
-  <tr><th scope="row">{{ bar.label }}</th>
+  <tr><th scope="row">{{ breakable(bar.label) }}</th>
     <td><svg width="100%" height="10" aria-hidden="true"><rect width="{{ bar.size }}%" height="10"/></svg></td>
     <td class="n">{{ "{:,}".format(bar.times) }}</td><td class="n share">{{ bar.share }}</td></tr>{% endfor %}
 </table>
@@ -73,7 +73,7 @@ REPORT = """{% extends "base" %}
 <div class="charts">
 {% for chart in charts %}
 <figure>
-  <h3>{{ chart.name }}</h3>
+  <h3>{{ breakable(chart.name) }}</h3>
   <p>{{ chart.about }}</p>
   {% if chart.bars %}{{ lying(chart.bars) }}{% endif %}
   {% if chart.histogram %}{{ upright(chart.histogram) }}{% endif %}

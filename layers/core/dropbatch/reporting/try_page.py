@@ -15,7 +15,7 @@ _TEMPLATE = (
     HEAD
     + """<body>
 <main>
-<h1>{{ name }}</h1>
+<h1>{{ breakable(name) }}</h1>
 <p class="verdict">{{ trial.verdict }}</p>
 <p class="soft">Each row of <code>try</code> was asked alone, without a batch and without its discount.
 {% if trial.asked %}{{ trial.asked }} of these answers came now,
