@@ -15,7 +15,9 @@ import pytest
 
 from dropbatch.adapters import openai
 from dropbatch.cli import transfer, watch
+from dropbatch.cli.views import HOLDS
 from dropbatch.domain.errors import OpenAIAuthError
+from dropbatch.domain.states import APPROVABLE, HeldReason
 from dropbatch.money.prices import prices_of
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Response
@@ -75,6 +77,8 @@ def test_check_says_what_the_stack_would_say(filled: Terminal) -> None:
     assert "did you mean" in bad
     assert filled("check", "a.csv", "--recipe", "other.yaml", "--json", code=3).members["problems"]["total"] == 1
     assert "cannot be read" in filled("check", "a.csv", "--recipe", "gone.yaml", code=2).err
+    (filled.folder / "recipe.yaml").unlink()
+    assert "`dropbatch init a.csv` drafts one." in filled("check", "a.csv", code=3).out
     filled.write("a.xlsx", b"PK")
     assert "a.xlsx would be rejected" in filled("check", "a.xlsx", code=3).out
     assert filled("check", "a.xlsx", "--json", code=3).members["status"] == "rejected"
@@ -212,6 +216,23 @@ def test_the_exit_code_says_how_the_run_ended(filled: Terminal) -> None:
     assert "has not ended" not in held.out
     assert "is still held" in filled("watch", "y/a.csv", "--through-holds", "--timeout", "60", code=6).err
     assert filled("watch", "y/a.csv", code=4).out == held.out
+
+
+@pytest.mark.parametrize("reason", HeldReason)
+def test_a_run_that_waits_says_why_and_how_it_continues(filled: Terminal, reason: HeldReason) -> None:
+    filled.write("recipe.yaml", RECIPE + b"hold: true\n")
+    filled("put", "a.csv", "--wait", code=4)
+    run = filled.stack.run("a/a.csv")
+    status = {**run.members, "held_reason": str(reason)}
+    filled.fake.objects.drop(run.prefix + "status.json", json.dumps(status).encode(), bucket=RESULTS)
+
+    shown = filled("status", "a/a.csv", code=4).out
+
+    assert f"a/a.csv: waits for a decision: {HOLDS[reason]}\n" in shown
+    assert ("dropbatch approve a/a.csv" in shown) is (reason in APPROVABLE)
+    assert ("dropbatch retry a/a.csv" in shown) is (reason is HeldReason.FAILING)
+    assert ("dropbatch doctor" in shown) is (reason not in {*APPROVABLE, HeldReason.FAILING})
+    assert "dropbatch cancel a/a.csv" in shown
 
 
 def test_status_lists_jobs_newest_first(answered: Terminal) -> None:

@@ -73,6 +73,8 @@ def check(file: LocalFile, recipe: RecipeFile = None, to: To = None, as_json: As
         print_json(checked.members)
     else:
         say(*checked.lines)
+        if checked.needs_recipe:
+            say(f"`dropbatch init {file}` drafts one.")
     raise typer.Exit(ExitCode.DONE if checked.is_usable else ExitCode.REJECTED)
 
 
