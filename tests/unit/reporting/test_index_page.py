@@ -103,7 +103,7 @@ def test_a_page_says_how_many_rows_what_they_cost_and_for_what_a_job_waits(page:
 
 def test_names_break_after_signs_and_not_within_words(page: Any) -> None:
     html = page("", listed("lake/month=2026-11/<b>a_long-name.csv")).decode()
-    assert "&lt;b&gt;a_<wbr>long-<wbr>name.<wbr>csv" in html
+    assert "&lt;b&gt;a_<wbr>long-<wbr>name.csv" in html
     assert "lake/<wbr>month=<wbr>2026-<wbr>11/" in html
 
 

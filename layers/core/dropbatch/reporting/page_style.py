@@ -158,7 +158,7 @@ POLICY = (
 
 def breakable(name: str) -> Markup:
     """Return the name of a file or a folder, which a line may break after a sign, and not within a word."""
-    return Markup(re.sub(r"([_/=.-]+)(?=\w)", r"\1<wbr>", str(escape(name))))  # noqa: S704  # escaped
+    return Markup(re.sub(r"([_/=-]+)(?=\w)", r"\1<wbr>", str(escape(name))))  # noqa: S704  # escaped
 
 
 GLOBALS = {"policy": POLICY, "style": Markup(STYLE), "script": Markup(SCRIPT), "breakable": breakable}  # noqa: S704  # constants
