@@ -11,6 +11,7 @@ from dropbatch.client import WrongUseError
 from dropbatch.client.check import check
 from dropbatch.client.local.inbox import local_first_rows
 from dropbatch.client.recipes import read_local_recipe, recipe_beside_file
+from dropbatch.formats import file_types
 from tests.driving import RECIPE, rows
 from tests.fakes import FakeContext
 from tests.stacks import fake_stack
@@ -139,3 +140,14 @@ def test_the_first_rows_of_a_file_that_is_not_utf_8_are_read_as_it_seems_to_be(t
 
     assert (found.columns, found.encoding) == (header.split(";"), "windows-1252")
     assert found.rows[1][found.columns[1]] == "Schön verpackt, süß und größer als gedacht"
+
+
+def test_parquet_needs_a_library_on_this_machine_whatever_the_stack_can_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_types, "find_spec", lambda _: None)
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    with pytest.raises(WrongUseError, match="on this machine, install pyarrow"):
+        local_first_rows(tmp_path / "a.parquet")
+    with pytest.raises(WrongUseError, match="on this machine, install pyarrow"):
+        check(tmp_path / "a.parquet", "a.parquet", None)

@@ -29,6 +29,7 @@ def local_inbox(file: Path, key: str, recipe: LocalRecipe | None) -> Iterator[Co
 
     If a use case has caught an exception in the block and logged it, raise it at the end.
     """
+    _check_can_be_read(key)
     with TemporaryDirectory(prefix="dropbatch-") as folder:
         observer = _KeepingObserver()
         offline = folder_context(Path(folder), cast(OpenAI, _Offline()), seconds_left=lambda: float("inf"))
@@ -46,10 +47,20 @@ def local_inbox(file: Path, key: str, recipe: LocalRecipe | None) -> Iterator[Co
             raise observer.raised
 
 
+def _check_can_be_read(key: str) -> None:
+    """Raise WrongUseError if this machine lacks the library for a file that the stack may be able to read."""
+    try:
+        check_deployed(file_type(key).kind)
+    except DropRejectedError as error:
+        if error.problems.has("parquet_disabled"):
+            raise WrongUseError(
+                "To read Parquet on this machine, install pyarrow: uv tool install '.[parquet]', or pip install pyarrow."
+            ) from error
+
+
 def open_local(context: Context, key: str) -> tuple[Reader, RecipeText | None]:
     """Open the file of a local inbox, with the recipe that counts for it. Raise DropRejectedError if that fails."""
     kind = file_type(key)
-    check_deployed(kind.kind)
     recipe = find_recipe(context.objects, context.buckets.inbox, key)
     _, reader = open_drop(context, _drop(context, key), kind, recipe)
     return reader, recipe
