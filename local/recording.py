@@ -39,6 +39,8 @@ COMMANDS = (
 REPLACED = (
     (re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}"), "20261128T090000Z-0123456789ab"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "2026-11-28T09:00:00Z"),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d"), "2026-11-28 09:00"),
+    (re.compile("09:00 and 2026-11-28 09:00"), "09:00 and 2026-11-28 09:01"),  # the range of an estimated end
     (re.compile(r"s3://[\w.-]*inbox[\w.-]*/"), "s3://inbox/"),
 )
 """What differs each time, and what the picture has in its place."""

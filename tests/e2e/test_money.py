@@ -43,7 +43,9 @@ def test_a_job_held_by_price_is_approved_and_its_receipt_is_that_of_the_emulator
     held = healthy.event(version, "held")
     assert held["held_reason"] == "cost"
     assert held["money"]["asked"] == held["quote"]["price"]["likely"] > held["money"]["limit"] == 0.001
-    assert json.loads(healthy.results(held)["quote.json"])["price"] == held["quote"]["price"]
+    results = healthy.results(held)
+    assert json.loads(results["quote.json"])["price"] == held["quote"]["price"]
+    assert b"<dt>Likely cost</dt>" in results["approval.html"]
     for _ in range(3):
         healthy.tick()
     assert healthy.openai_batches(held["job_id"]) == []

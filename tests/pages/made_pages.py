@@ -17,7 +17,7 @@ from dropbatch.reporting.event_members import Ended
 from dropbatch.reporting.report_facts import ColumnNames, ReportFacts, ReportRows
 from dropbatch.reporting.report_page import page
 from dropbatch.reporting.timeline import Round
-from tests.driving import drop, pass_time, result, run
+from tests.driving import drop, jobs, pass_time, result, run
 from tests.fakes import INBOX, RESULTS, FakeContext
 from tests.fakes.answers import response_line
 
@@ -156,6 +156,15 @@ def held(folder: Path) -> bytes:
     return result(fake, "canary.html")
 
 
+def waiting(folder: Path) -> bytes:
+    """Return the page of a job that waits until somebody approves its price."""
+    fake = FakeContext(folder, max_job_usd=Decimal("0.01"))
+    fake.objects.drop("survey/recipe.yaml", SURVEY)
+    drop(fake, "survey/comments.csv", survey_rows(3_000, random.Random(9)))
+    run(fake, ticks=3)
+    return result(fake, "approval.html")
+
+
 ARABIC = ("الخدمة ممتازة جدا", "وصل الطرد متأخرا ثلاثة أيام", "السعر مرتفع 👎", "شكرا لكم 🙏🏽", "👩‍👩‍👧‍👦 🇪🇬 🎉")
 
 
@@ -240,6 +249,39 @@ AGREEMENT: Agreement = {
         "disagreements": [{"row": 7, "expected": "x" * 200, "answered": "&" * 200} for _ in range(10)],
     },
 }
+
+
+def wide(folder: Path, columns: int = 500, rows: int = 60) -> bytes:
+    """Return the report of a second run with very many columns, known answers, long names and long texts."""
+    dice = random.Random(15)
+    fake = FakeContext(folder)
+    names = [f"is_the_customer_satisfied_with_{number}" for number in range(columns)]
+
+    def answer(request: dict[str, Any]) -> Answer:
+        return "output", completion(request, json.dumps({name: dice.random() < 0.5 for name in names}), dice)
+
+    fake.openai.answer = answer
+    schema = "".join(f"  {name}: boolean\n" for name in names)
+    expect = "".join(f"  {name}: known_{name}\n" for name in names)
+    recipe = f"model: gpt-6-luna\nprompt: '{{{{ text }}}}'\nschema:\n{schema}expect:\n{expect}"
+    fake.objects.drop("survey/recipe.yaml", recipe.encode())
+    head = ["text", *(f"known_{name}" for name in names), *(f"column_{number}" for number in range(9_500))]
+    lines = [
+        ",".join(
+            [
+                f"row {row} " * (60_000 if row < 2 else 1),
+                *(dice.choice(("true", "false")) for _ in names),
+                *["a value"] * 9_500,
+            ]
+        )
+        for row in range(rows)
+    ]
+    drop(fake, "survey/wide.csv", "\n".join([",".join(head), *lines]).encode())
+    run(fake, ticks=40, step=600)
+    fake.objects.drop("survey/recipe.yaml", recipe.replace("{{ text }}", "{{ text }}?").encode())
+    drop(fake, "survey/wide.csv.rerun", b"")
+    run(fake, ticks=40, step=600)
+    return result(fake, "report.html", max(jobs(fake), key=lambda job: job.run))
 
 
 def of_a_million_rows(folder: Path) -> bytes:
@@ -340,8 +382,10 @@ PAGES: dict[str, Callable[[Path], bytes]] = {
     "partly_failed": partly_failed,
     "rejected": rejected,
     "held": held,
+    "waiting": waiting,
     "arabic_and_emoji": arabic_and_emoji,
     "hostile": hostile,
+    "wide": wide,
     "million_rows": of_a_million_rows,
     "index": index,
     "trial": trial,

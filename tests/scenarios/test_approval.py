@@ -19,6 +19,7 @@ from tests.driving import (
     only_job,
     price_between,
     published,
+    result,
     result_json,
     rows,
     run,
@@ -61,6 +62,13 @@ def test_a_drop_over_the_limit_of_a_job_is_held_with_its_price_and_nothing_is_se
     assert told.detail["money"]["asked"] == float(round(quote.price.likely, 5))
     assert told.detail["money"]["spent"] == 0
     assert told.detail["quote"].items() <= result_json(fake, "quote.json").items()
+    page = result(fake, "approval.html").decode()
+    assert "<dt>Likely cost</dt>" in page
+    assert "MaxJobCost" in page
+    assert "make a folder `a.csv.approve` beside the file" in page
+    assert "status.json" not in page, "what an approval needs, and no more"
+    (link,) = [line for line in told.text.splitlines() if line.startswith("As a page")]
+    assert link.endswith(f"{job.id}/approval.html")
 
 
 def test_a_drop_within_the_limit_needs_no_approval(fake: FakeContext) -> None:

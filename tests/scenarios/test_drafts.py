@@ -109,6 +109,17 @@ def test_a_file_whose_rows_cannot_be_read_is_rejected_without_a_draft(fake: Fake
     assert not has_draft or data.startswith(b"a,b")
 
 
+def test_a_draft_names_the_encoding_that_a_file_seems_to_have(fake: FakeContext, tmp_path: Path) -> None:
+    text = "id;Größe\r\n1;Zu teuer für das, was es kann\r\n2;Schön verpackt, süß und größer als gedacht\r\n"
+    drop(fake, "in/a.csv", text.encode("cp1252"))
+    run(fake)
+    follow(fake, last_message(fake, "rejected"), tmp_path)
+    run(fake)
+    job = jobs(fake)[-1]
+    assert job.state is JobState.SUCCEEDED
+    assert "größer als gedacht" in result(fake, "a.answers.csv", job).decode("cp1252")
+
+
 def test_a_broken_recipe_is_no_reason_for_a_draft(fake: FakeContext) -> None:
     fake.objects.drop("in/recipe.yaml", b"model: gpt-6-luna\n")
     drop(fake, "in/a.csv", REVIEWS)

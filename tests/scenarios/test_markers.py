@@ -29,6 +29,7 @@ from tests.driving import (
     object_created,
     only_job,
     pass_time,
+    result,
     result_json,
     rows,
     run,
@@ -587,8 +588,11 @@ def test_an_unchanged_rerun_needs_an_approval_and_names_the_former_cost(fake: Fa
         "  or, in the S3 console, make a folder `a.csv.cancel` beside the file",
         "Without an approval it is cancelled after 14 days.",
         *progress_lines(fake.context, again),
+        "As a page, to decide with others: https://us-east-1.console.aws.amazon.com/s3/object/the-results"
+        f"?region=us-east-1&prefix=a.csv/{again.id}/approval.html",
         run_line(again),
     ]
+    assert "answered by run 1" in result(fake, "approval.html", again).decode()
     assert fake.topics.published[-1].detail["answered_by"] == {"job_id": first.id, "paid": paid}
     assert fake.topics.published[-1].detail["held_reason"] == "answered_before"
     assert len(sent_rows(fake)) == 1

@@ -135,13 +135,21 @@ def test_many_columns_are_counted(fake: FakeContext) -> None:
 
 
 def test_the_accepted_message_repeats_the_recipe_in_one_line(fake: FakeContext) -> None:
-    fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\nschema:\n  good: [yes, no]\n')
-    drop(fake, "a.csv", b"text\na\n")
+    fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\nschema:\n  good: [yes, no]\nid: nr\n')
+    drop(fake, "a.csv", b"nr,text\n1,a\n")
     run(fake)
     accepted = next(told for told in fake.topics.people if told.event == "accepted")
     assert accepted.text.splitlines()[1] == (
         "gpt-6-luna is asked about text; the answers add good (yes, no), _status, _error."
     )
+
+
+def test_a_label_that_is_sent_too_is_named(fake: FakeContext) -> None:
+    fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ nr }}: {{ text }}"\nid: nr\n')
+    drop(fake, "a.csv", b"nr,text\n1,a\n")
+    run(fake)
+    accepted = next(told for told in fake.topics.people if told.event == "accepted")
+    assert "gpt-6-luna is asked about nr, text; " in accepted.text
 
 
 def test_the_hold_message_repeats_the_recipe_in_one_line(tmp_path: Path) -> None:

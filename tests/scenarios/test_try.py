@@ -65,7 +65,9 @@ def test_the_message_says_how_many_are_as_expected_and_links_the_page(fake: Fake
     lines = message.text.splitlines()
     assert "Rows of `try`: 3 tried: 1 as expected, 1 not." in lines
     assert "3 requests answered at once, paid under a cent, without the discount of a batch." in lines
-    assert f"Rows and answers: s3://{RESULTS}/{PAGE}" in lines
+    place = lines.index(f"Rows and answers: s3://{RESULTS}/{PAGE}")
+    assert lines[place + 1].startswith("In the console: https://")
+    assert lines[place + 1].endswith(f"prefix={PAGE}")
     assert message.detail["tried"] == {
         "rows": 3,
         "tried": 3,
@@ -81,6 +83,8 @@ def test_the_message_says_how_many_are_as_expected_and_links_the_page(fake: Fake
     assert "The &lt;b&gt;kettle&lt;/b&gt; leaks" in html
     assert "Content-Security-Policy" in html
     assert "10 input tokens" in html
+    assert html.count('class="text bad"') == 1, "the expectation that is not met"
+    assert '<td class="text bad" data-label="expected">negative</td>' in html
 
 
 def test_the_requests_are_those_of_a_batch_at_the_standard_price(fake: FakeContext) -> None:
@@ -181,6 +185,7 @@ def test_a_request_that_openai_refuses_has_an_answer_that_says_so(fake: FakeCont
     message = check(fake)
     assert message.subject == "in/recipe.yaml: usable, 3 tried: 3 without a good answer"
     assert "context_length_exceeded" in page(fake)
+    assert "$0.00000" in page(fake)
     assert (month(fake).spent, month(fake).assumed) == (0, 0)
 
 

@@ -1,14 +1,23 @@
 """Each command: what it prints, what it does, and how it ends."""
 
+import errno
 import json
+import os
+import re
+import time
 import webbrowser
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from dropbatch.cli import local, transfer
+from dropbatch.adapters import openai
+from dropbatch.cli import transfer, watch
+from dropbatch.cli.views import HOLDS
 from dropbatch.domain.errors import OpenAIAuthError
+from dropbatch.domain.states import APPROVABLE, HeldReason
 from dropbatch.money.prices import prices_of
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Response
@@ -68,6 +77,11 @@ def test_check_says_what_the_stack_would_say(filled: Terminal) -> None:
     assert "did you mean" in bad
     assert filled("check", "a.csv", "--recipe", "other.yaml", "--json", code=3).members["problems"]["total"] == 1
     assert "cannot be read" in filled("check", "a.csv", "--recipe", "gone.yaml", code=2).err
+    (filled.folder / "recipe.yaml").unlink()
+    assert "`dropbatch init a.csv` drafts one." in filled("check", "a.csv", code=3).out
+    filled.write("a.xlsx", b"PK")
+    assert "a.xlsx would be rejected" in filled("check", "a.xlsx", code=3).out
+    assert filled("check", "a.xlsx", "--json", code=3).members["status"] == "rejected"
 
 
 class Answers:
@@ -94,9 +108,10 @@ def test_try_says_the_price_first_and_shows_answers_beside_rows(
 ) -> None:
     answers = Answers()
     made: list[Any] = []
-    monkeypatch.setattr(local, "OpenAIBatches", lambda key, url: made.append((key(False)[0], url)) or answers)
+    monkeypatch.setattr(openai, "OpenAIBatches", lambda key, url: made.append((key(False)[0], url)) or answers)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-mine")
 
+    assert "--yes asks without this question" in filled("try", "a.csv", code=130).err, "nobody is there to answer"
     declined = filled("try", "a.csv", typed="n\n", code=130)
     assert "3 rows" not in declined.out
     assert not answers.asked
@@ -122,7 +137,7 @@ def test_try_says_the_price_first_and_shows_answers_beside_rows(
 
 def test_try_takes_the_key_of_the_stack(filled: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    monkeypatch.setattr(local, "OpenAIBatches", lambda key, url: made.append((key(False)[0], url)) or Answers())
+    monkeypatch.setattr(openai, "OpenAIBatches", lambda key, url: made.append((key(False)[0], url)) or Answers())
     filled.services.answers["secretsmanager", "get_secret_value"] = {"SecretString": "sk-stack"}
     filled.services.answers["lambda", "get_function_configuration"] = {
         "Environment": {"Variables": {"OPENAI_BASE_URL": "http://here/v1"}}
@@ -138,10 +153,16 @@ def test_try_ends_with_a_sentence_if_the_key_is_not_accepted(filled: Terminal, m
         def ask(self, endpoint: str, body: bytes) -> Response:
             raise OpenAIAuthError("invalid_api_key")
 
-    monkeypatch.setattr(local, "OpenAIBatches", Refuses)
+    monkeypatch.setattr(openai, "OpenAIBatches", Refuses)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-old")
 
     assert "does not accept the API key" in filled("try", "a.csv", "--yes", code=5).err
+    monkeypatch.setenv("OPENAI_API_KEY", "ключ")
+    assert "OPENAI_API_KEY is not an API key" in filled("try", "a.csv", "--yes", code=5).err
+    monkeypatch.delenv("OPENAI_API_KEY")
+    filled.services.answers["secretsmanager", "get_secret_value"] = {"SecretString": "replace-me"}
+    filled.services.answers["lambda", "get_function_configuration"] = {}
+    assert "The stack has no API key yet" in filled("try", "a.csv", "--yes", code=5).err
     assert "Between 1 and 100" in filled("try", "a.csv", "--yes", "-n", "0", code=2).err
     (filled.folder / "recipe.yaml").unlink()
     assert "dropbatch init a.csv" in filled("try", "a.csv", "--yes", code=2).err
@@ -197,6 +218,23 @@ def test_the_exit_code_says_how_the_run_ended(filled: Terminal) -> None:
     assert filled("watch", "y/a.csv", code=4).out == held.out
 
 
+@pytest.mark.parametrize("reason", HeldReason)
+def test_a_run_that_waits_says_why_and_how_it_continues(filled: Terminal, reason: HeldReason) -> None:
+    filled.write("recipe.yaml", RECIPE + b"hold: true\n")
+    filled("put", "a.csv", "--wait", code=4)
+    run = filled.stack.run("a/a.csv")
+    status = {**run.members, "held_reason": str(reason)}
+    filled.fake.objects.drop(run.prefix + "status.json", json.dumps(status).encode(), bucket=RESULTS)
+
+    shown = filled("status", "a/a.csv", code=4).out
+
+    assert f"a/a.csv: waits for a decision: {HOLDS[reason]}\n" in shown
+    assert ("dropbatch approve a/a.csv" in shown) is (reason in APPROVABLE)
+    assert ("dropbatch retry a/a.csv" in shown) is (reason is HeldReason.FAILING)
+    assert ("dropbatch doctor" in shown) is (reason not in {*APPROVABLE, HeldReason.FAILING})
+    assert "dropbatch cancel a/a.csv" in shown
+
+
 def test_status_lists_jobs_newest_first(answered: Terminal) -> None:
     answered("put", "a.csv", "--to", "b", "--wait")
 
@@ -208,6 +246,16 @@ def test_status_lists_jobs_newest_first(answered: Terminal) -> None:
     assert "has no run" in answered("status", "c.csv", code=2).err
 
 
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
 def test_status_shows_what_the_stack_says_about_progress(filled: Terminal) -> None:
     filled("put", "a.csv")
     filled.stack.sleep(1)
@@ -229,7 +277,8 @@ def test_status_shows_what_the_stack_says_about_progress(filled: Terminal) -> No
     assert "waits for room under the model's token limit" in shown
     assert "Requests: 1 of 4" in shown
     assert "batch 0.0/1: 1 of 4, 5 minutes old" in shown
-    assert "Expected between 2025-06-15T16:00:00Z and 2025-06-15T18:00:00Z" in shown
+    assert "Expected between 2025-06-15 18:00 and 2025-06-15 20:00" in shown, "in the time zone of the machine"
+    assert re.search(r"2025-06-\d\d \d\d:\d\d\n", filled("status").out)
 
 
 def test_an_empty_stack_says_what_to_do(terminal: Terminal) -> None:
@@ -254,6 +303,58 @@ def test_get_downloads_what_is_wanted(answered: Terminal) -> None:
     members = answered("get", "s3://the-inbox/a/a.csv", "--run", "1", "--json").members
     assert "a.csv.results/summary.json" in members["files"]
     assert "has no failed" in answered("get", "a/a.csv", "--only", "failed", code=2).err
+    assert "a.csv: File exists" in answered("get", "a/a.csv", "--to", "a.csv", code=2).err
+
+
+def test_get_downloads_the_newest_runs_of_a_folder(filled: Terminal) -> None:
+    for name in ("a.csv", "b.csv", "deep/c.csv"):
+        filled.fake.objects.drop(f"lake/{name}", rows(2))
+    filled.write("no.csv", b"txet\nx\n")
+    for folder, file in (("lake", "a.csv"), ("lake/deep", "a.csv"), ("lake/../x", "a.csv")):
+        filled.fake.objects.drop(f"{folder}/recipe.yaml", MOODS)
+        if ".." not in folder:
+            filled("put", file, "--to", folder, "--wait")
+    filled("put", "no.csv", "--to", "lake", "--wait", code=3)
+
+    ended = filled("get", "lake/", "--to", "there", "--only", "answers", code=3)
+
+    found = sorted(str(path.relative_to("there")) for path in Path("there").rglob("*.csv") if path.is_file())
+    assert found == ["a.csv/a.answers.csv", "deep/a.csv/a.answers.csv"]
+    assert ended.out == "Results of 2 of 3 files: there/\n"
+    assert "Left out: lake/no.csv rejected." in ended.err
+    assert len(filled("get", "lake/deep/", "--json").members["runs"][0]["files"]) > 3
+    assert (filled.folder / "deep.results" / "a.csv" / "report.html").exists()
+    assert "names a run of one file" in filled("get", "lake/", "--run", "1", code=2).err
+    assert "no failed" in filled("get", "lake/deep/", "--only", "failed").err
+    assert "no file below gone/" in filled("get", "gone/", code=2).err
+
+
+@pytest.mark.parametrize("command", ["watch", "show", "diff", "get", "status", "approve", "cancel", "retry", "rerun"])
+def test_a_key_that_is_empty_is_no_folder(answered: Terminal, command: str) -> None:
+    """`dropbatch cancel "$KEY"` without a KEY must not cancel all runs."""
+    if command == "status":
+        assert "a/a.csv" in answered("status", "").out
+        return
+    assert "The key is empty" in answered(command, "", code=2).err
+
+
+@pytest.mark.parametrize("command", ["watch", "show", "diff"])
+def test_commands_for_one_run_say_that_a_folder_is_none(answered: Terminal, command: str) -> None:
+    assert "a/ is a folder: `dropbatch status a/`" in answered(command, "a/", code=2).err
+
+
+def test_a_folder_of_the_inbox_is_named_from_its_top(filled: Terminal) -> None:
+    for folder in ("../x", "a/./b"):
+        assert "is not a folder of the inbox" in filled("put", "a.csv", "--to", folder, code=2).err
+    assert filled("put", "a.csv", "--to", "", "--json").members["key"] == "a.csv"
+
+
+def test_a_result_that_cannot_be_written_is_a_sentence(answered: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(watch, "print_json", full)
+    assert "The output: No space left on device." in answered("status", "--json", code=2).err
 
 
 def test_show_opens_the_report_in_a_browser(answered: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +393,8 @@ def test_cost_is_divided_as_wanted(answered: Terminal) -> None:
     assert [month["month"] for month in members["months"]] == ["2025-06", "2025-05", "2025-04"]
     assert [line["name"] for line in members["months"][0]["by_folder"]] == ["a"]
     assert "not colour" in answered("cost", "--by", "colour", code=2).err
-    assert "at least 1" in answered("cost", "--months", "0", code=2).err
+    for months in ("0", "61"):
+        assert "equal to" in answered("cost", "--months", months, code=2).err
 
 
 @pytest.mark.parametrize("command", ["approve", "cancel", "retry", "rerun"])

@@ -53,6 +53,26 @@ def test_the_help_names_all_commands_and_exit_codes(terminal: Terminal) -> None:
     assert dropbatch.__version__ in terminal("--version").out
 
 
+SLOW_MODULES = {"boto3", "botocore", "httpx2", "jinja2", "jsonschema", "openai", "pydantic", "ruamel"}
+SMALL_ROOMS = {"cli", "client", "domain", "formats", "json_encoding", "ports"}
+
+
+def test_help_and_completion_load_no_slow_module() -> None:
+    """AWS's and OpenAI's clients take seconds to import, which nobody wants to wait for at each tab key."""
+    code = (
+        "import sys; sys.argv = ['dropbatch', '--help']\n"
+        "from dropbatch.cli.main import main\n"
+        "try: main()\n"
+        "finally: print(*sys.modules, file=sys.stderr)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "layers" / "core")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    loaded = done.stderr.split()
+    assert "typer" in loaded
+    assert not SLOW_MODULES & {name.partition(".")[0] for name in loaded}
+    assert {name.split(".")[1] for name in loaded if name.startswith("dropbatch.")} <= SMALL_ROOMS
+
+
 def test_each_exit_code_is_documented() -> None:
     page = (ROOT / "docs" / "command.md").read_text()
     for code, meaning in MEANINGS.items():

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from dropbatch.adapters.user_session import UserSession, failure_of
 from dropbatch.client import NotReachableError, Stack, WrongUseError
-from dropbatch.client.errors import translating
+from dropbatch.client.aws_errors import translating
 from dropbatch.client.finding import find_outputs
 from dropbatch.client.uploads import PART_BYTES, S3Uploads
 from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError
@@ -101,6 +101,15 @@ def test_each_failure_of_aws_is_a_sentence(error: Exception, sentence: str) -> N
     assert next(steps) == 1
     with pytest.raises(NotReachableError, match=sentence):
         next(steps)
+
+
+def test_an_endpoint_that_is_no_url_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "nonsense")
+    with pytest.raises(NotReachableError, match="AWS_ENDPOINT_URL"):
+        translating(UserSession("us-east-1")).client("s3")
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    with pytest.raises(NotReachableError, match="region_name 'a b'"):
+        translating(UserSession("a b")).client("s3")
 
 
 def test_other_errors_stay_as_they_are() -> None:

@@ -9,8 +9,9 @@ import pytest
 from dropbatch.batch_api import deprecations
 from dropbatch.client import WrongUseError
 from dropbatch.client.check import check
-from dropbatch.client.local.inbox import first_rows
+from dropbatch.client.local.inbox import local_first_rows
 from dropbatch.client.recipes import read_local_recipe, recipe_beside_file
+from dropbatch.formats import file_types
 from tests.driving import RECIPE, rows
 from tests.fakes import FakeContext
 from tests.stacks import fake_stack
@@ -118,8 +119,35 @@ def test_the_first_rows_of_a_file_are_read_without_its_recipe(tmp_path: Path) ->
     (tmp_path / "a.csv").write_bytes("id;größe\n1;ü\n2;x\n".encode())
     (tmp_path / "b.jsonl").write_bytes(b'{"a": 1}\n{"b": 2}\n')
 
-    assert first_rows(tmp_path / "a.csv", 1) == (["id", "größe"], [{"id": "1", "größe": "ü"}])
-    assert first_rows(tmp_path / "b.jsonl", 5) == ([], [{"a": 1}, {"b": 2}])
+    rows = [{"id": "1", "größe": "ü"}, {"id": "2", "größe": "x"}]
+    assert local_first_rows(tmp_path / "a.csv") == (["id", "größe"], rows, None)
+    assert local_first_rows(tmp_path / "b.jsonl") == ([], [{"a": 1}, {"b": 2}], None)
     (tmp_path / "c.doc").write_bytes(b"x")
     with pytest.raises(WrongUseError, match="extension"):
-        first_rows(tmp_path / "c.doc", 5)
+        local_first_rows(tmp_path / "c.doc")
+    line = '{"custom_id": "1", "method": "POST", "url": "/v1/moderations", "body": {"input": "x"}}'
+    (tmp_path / "d.jsonl").write_text(line)
+    with pytest.raises(WrongUseError, match="ready requests, and needs no recipe"):
+        local_first_rows(tmp_path / "d.jsonl")
+
+
+@pytest.mark.parametrize("header", ["id;text", "id;größe"])
+def test_the_first_rows_of_a_file_that_is_not_utf_8_are_read_as_it_seems_to_be(tmp_path: Path, header: str) -> None:
+    lines = [header, "1;Zu teuer für das, was es kann", "2;Schön verpackt, süß und größer als gedacht", "3;ok"]
+    (tmp_path / "a.csv").write_bytes("\r\n".join(lines).encode("cp1252"))
+
+    found = local_first_rows(tmp_path / "a.csv")
+
+    assert (found.columns, found.encoding) == (header.split(";"), "windows-1252")
+    assert found.rows[1][found.columns[1]] == "Schön verpackt, süß und größer als gedacht"
+
+
+def test_parquet_needs_a_library_on_this_machine_whatever_the_stack_can_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_types, "find_spec", lambda _: None)
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    with pytest.raises(WrongUseError, match="on this machine, install pyarrow"):
+        local_first_rows(tmp_path / "a.parquet")
+    with pytest.raises(WrongUseError, match="on this machine, install pyarrow"):
+        check(tmp_path / "a.parquet", "a.parquet", None)

@@ -7,8 +7,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dropbatch.client import doctor
+from dropbatch.client.aws_errors import translating
 from dropbatch.client.doctor import Finding, Level, examine
-from dropbatch.client.errors import translating
 from dropbatch.domain.errors import (
     OpenAIAuthError,
     OpenAIBillingError,

@@ -48,6 +48,13 @@ def question(compiled: CompiledRecipe, row: Mapping[str, Any]) -> str:
     return str(system["content"])
 
 
+def test_the_encoding_of_a_file_is_a_key_only_if_it_is_known() -> None:
+    assert parse_recipe(draft(COLUMNS, REVIEWS, encoding="windows-1252").encode()).encoding == "windows-1252"
+    assert draft(COLUMNS, REVIEWS, encoding="windows-1252").count("encoding: ") == 1
+    assert parse_recipe(draft(COLUMNS, REVIEWS).encode()).encoding is None
+    assert "# encoding: cp1252" in draft(COLUMNS, REVIEWS)
+
+
 def test_the_longest_free_text_is_asked_and_the_id_labels_the_rows() -> None:
     recipe = used(COLUMNS, REVIEWS, "Is the customer angry?").recipe
     assert recipe.prompt == "{{ text }}"

@@ -101,6 +101,12 @@ def test_a_page_says_how_many_rows_what_they_cost_and_for_what_a_job_waits(page:
     assert "No file was dropped yet" in Page(page("")).text
 
 
+def test_names_break_after_signs_and_not_within_words(page: Any) -> None:
+    html = page("", listed("lake/month=2026-11/<b>a_long-name.csv")).decode()
+    assert "&lt;b&gt;a_<wbr>long-<wbr>name.csv" in html
+    assert "lake/<wbr>month=<wbr>2026-<wbr>11/" in html
+
+
 UGLY = [
     "a b/ü😀/100%?#.csv",
     "//double//slashes.csv",
@@ -152,6 +158,9 @@ def test_a_key_that_no_link_can_reach_has_none(page: Any, key: str) -> None:
         (listed(state="rejected"), {"report.html", "rejected.json"}),
         (listed(state="rejected", status="duplicate"), set()),
         (listed(state="running"), {"status.json", "quote.json"}),
+        (listed(state="held", held_reason="cost"), {"approval.html", "status.json"}),
+        (listed(state="held", held_reason="canary"), {"canary.html", "status.json"}),
+        (listed(state="held", held_reason="openai_key"), {"status.json", "quote.json"}),
     ],
 )
 def test_a_job_links_the_files_that_it_has(page: Any, job: ListedJob, names: set[str]) -> None:

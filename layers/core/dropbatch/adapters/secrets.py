@@ -36,9 +36,9 @@ class KeySecret:
         Manager does not answer.
         """
         key = self._read(fresh)
-        if not _is_key(key) and not fresh:
+        if not is_key(key) and not fresh:
             key = self._read(True)
-        if not _is_key(key):
+        if not is_key(key):
             raise OpenAIAuthError("no_key")
         return key, hashlib.sha256(b"dropbatch\0" + key.encode()).hexdigest()[:12]
 
@@ -65,5 +65,6 @@ def _aws_code(error: BaseException) -> str:
     return str(response.get("Error", {}).get("Code", ""))
 
 
-def _is_key(text: str) -> bool:
+def is_key(text: str) -> bool:
+    """Return whether a text may be an API key: it goes into a header."""
     return text not in ("", PLACEHOLDER) and text.isascii() and text.isprintable()

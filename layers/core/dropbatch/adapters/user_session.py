@@ -48,7 +48,13 @@ class UserSession:
 
     def _client(self, service: str) -> Any:
         config = (S3_CONFIG if service == "s3" else CONFIG).merge(_FEW_TRIES)
-        return self._session.create_client(service, region_name=self._region, config=config)
+        try:
+            return self._session.create_client(service, region_name=self._region, config=config)
+        except ValueError as error:
+            if isinstance(error, BotoCoreError):
+                raise
+            # botocore says so of an AWS_ENDPOINT_URL that is no URL, and of nothing else.
+            raise exceptions.EndpointConnectionError(endpoint_url="", error=error) from None
 
 
 def failure_of(error: BaseException) -> str | None:
@@ -59,7 +65,7 @@ def failure_of(error: BaseException) -> str | None:
         if isinstance(error, kind):
             return sentence
     if isinstance(error, BotoCoreError):
-        return f"AWS could not be called: {error}"
+        return f"AWS could not be called: {str(error).rstrip('.')}."
     return None
 
 

@@ -1,6 +1,6 @@
 """The commands about a stack as a whole: `cost` and `doctor`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,13 +8,17 @@ from dropbatch.cli.exit_codes import ExitCode
 from dropbatch.cli.options import AsJson, Region, StackName, find_stack
 from dropbatch.cli.output import print_json, print_table, say
 from dropbatch.cli.views import dollars
-from dropbatch.client.costs import KINDS, MonthCost
-from dropbatch.client.doctor import Finding, Level, examine
 from dropbatch.client.errors import WrongUseError
+from dropbatch.domain.spending import KINDS
 
-_MARKS = {Level.OK: "ok", Level.WARNING: "warning", Level.PROBLEM: "PROBLEM", Level.UNKNOWN: "not checked"}
+if TYPE_CHECKING:
+    from dropbatch.client.costs import MonthCost
+
+_MARKS = {"ok": "ok", "warning": "warning", "problem": "PROBLEM", "unknown": "not checked"}
+"""The levels of findings, as people read them."""
 
 MONTH = "month"
+MAX_MONTHS = 60
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +29,9 @@ def register(app: typer.Typer) -> None:
 
 def cost(
     by: Annotated[str, typer.Option("--by", help=f"By what: {MONTH}, {', '.join(KINDS)}, with commas.")] = MONTH,
-    months: Annotated[int, typer.Option("--months", help="How many months, the present one and those before.")] = 3,
+    months: Annotated[
+        int, typer.Option("--months", min=1, max=MAX_MONTHS, help="How many months, the present one and those before.")
+    ] = 3,
     stack: StackName = None,
     region: Region = None,
     as_json: AsJson = False,
@@ -35,8 +41,6 @@ def cost(
     unknown = [kind for kind in kinds if kind not in (MONTH, *KINDS)]
     if unknown:
         raise WrongUseError(f"--by takes {MONTH}, {', '.join(KINDS)}, not {unknown[0]}.")
-    if months < 1:
-        raise WrongUseError("--months must be at least 1.")
     found = find_stack(stack, region).cost(months, [kind for kind in kinds if kind != MONTH])
     if as_json:
         print_json({"months": [month.to_json() for month in found]})
@@ -49,7 +53,7 @@ def cost(
                 print_table([kind, "requests", "paid", "saved"], rows, month.month)
 
 
-def _month_row(month: MonthCost) -> tuple[str, ...]:
+def _month_row(month: "MonthCost") -> tuple[str, ...]:
     return month.month, _usd(month.paid), _usd(month.saved), _usd(month.committed), f"{month.unpriced:,}"
 
 
@@ -59,6 +63,8 @@ def _usd(amount: object) -> str:
 
 def doctor(stack: StackName = None, region: Region = None, as_json: AsJson = False) -> None:
     """Check a deployment from outside: its key, schedule, alarms, queues, quotas and subscriptions."""
+    from dropbatch.client.doctor import Finding, Level, examine
+
     findings: list[Finding] = []
     for finding in examine(find_stack(stack, region)):
         findings.append(finding)

@@ -1,14 +1,16 @@
 """The command `diff`: two runs of one file side by side."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dropbatch.cli.options import AsJson, Key, Region, StackName, find_stack
 from dropbatch.cli.output import print_json, print_table, say
 from dropbatch.cli.views import dollars
-from dropbatch.client.diffs import Diff, compare, runs_to_compare
 from dropbatch.client.runs import Run
+
+if TYPE_CHECKING:
+    from dropbatch.client.diffs import Diff
 
 MAX_CHARACTERS = 60
 
@@ -29,6 +31,8 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Compare the newest run of a file with an earlier one: which answers changed, and what both cost."""
+    from dropbatch.client.diffs import compare, runs_to_compare
+
     found = find_stack(stack, region)
     before, after = runs_to_compare(found, found.key(key), other)
     result = compare(found, before, after)
@@ -38,7 +42,7 @@ def diff(
         _show(result)
 
 
-def _show(result: Diff) -> None:
+def _show(result: "Diff") -> None:
     say(f"{result.after.key}: {_name(result.before)} → {_name(result.after)}")
     say(f"{result.changed:,} of {result.rows:,} rows have another answer.")
     if result.unmatched:

@@ -23,7 +23,7 @@ class ExitCode(IntEnum):
 MEANINGS = {
     ExitCode.DONE: "done",
     ExitCode.FAILED_ROWS: "some rows failed, the run failed or was cancelled, or `doctor` found a problem",
-    ExitCode.WRONG_USE: "wrong use: an unknown option, file, key or stack",
+    ExitCode.WRONG_USE: "wrong use: an unknown option, file, key or stack, or a file that cannot be read or written",
     ExitCode.REJECTED: "the file is rejected",
     ExitCode.HELD: "the run waits for a decision",
     ExitCode.NOT_REACHABLE: "AWS or OpenAI did not answer, or did not allow a call",

@@ -27,9 +27,9 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (TyperException, typer.Exit, typer.Abort):
+        except (TyperException, typer.Exit):
             raise
-        except (KeyboardInterrupt, EOFError):
+        except (KeyboardInterrupt, EOFError, typer.Abort):
             note("Interrupted. Runs that have begun continue.")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except BrokenPipeError:
@@ -54,6 +54,9 @@ def _explained(error: Exception) -> ExitCode:
     if isinstance(error, DropRejectedError):
         note(*(problem.message for problem in error.problems.kept))
         return ExitCode.REJECTED
+    if isinstance(error, OSError):
+        note(f"{error.filename or 'The output'}: {error.strerror or type(error).__name__}.")
+        return ExitCode.WRONG_USE
     place = traceback.extract_tb(error.__traceback__)[-1]
     note(
         f"A fault of the command itself: {type(error).__name__} at {place.name} in {os.path.basename(place.filename)}, "

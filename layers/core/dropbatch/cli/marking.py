@@ -1,7 +1,7 @@
 """The commands that write markers: `approve`, `cancel`, `retry` and `rerun`, for a file or a folder."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +11,11 @@ from dropbatch.cli.output import print_json, say
 from dropbatch.cli.transfer import Timeout
 from dropbatch.cli.views import Watching, run_lines, run_members
 from dropbatch.client.errors import WrongUseError
-from dropbatch.client.markers import Marked
 from dropbatch.client.runs import Run
-from dropbatch.client.stack import Stack
+
+if TYPE_CHECKING:
+    from dropbatch.client.markers import Marked
+    from dropbatch.client.stack import Stack
 
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the new run has ended.")]
 
@@ -64,7 +66,7 @@ def rerun(
     _finish(found, marked, wait=wait, timeout=timeout, as_json=as_json)
 
 
-def _finish(stack: Stack, marked: Sequence[Marked], *, wait: bool, timeout: float | None, as_json: bool) -> None:
+def _finish(stack: "Stack", marked: "Sequence[Marked]", *, wait: bool, timeout: float | None, as_json: bool) -> None:
     if not wait:
         _report(marked, as_json=as_json)
         return
@@ -79,7 +81,7 @@ def _finish(stack: Stack, marked: Sequence[Marked], *, wait: bool, timeout: floa
     raise typer.Exit(code_of(run))
 
 
-def _report(marked: Sequence[Marked], *, as_json: bool) -> None:
+def _report(marked: "Sequence[Marked]", *, as_json: bool) -> None:
     if as_json:
         print_json(
             {"markers": [{"key": each.key, "marker": each.marker, "version_id": each.version_id} for each in marked]}

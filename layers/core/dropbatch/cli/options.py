@@ -1,12 +1,14 @@
 """Options that several commands have, and the stack that they name."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dropbatch.client.recipes import LocalRecipe, read_local_recipe, recipe_beside_file
-from dropbatch.client.stack import Stack
+from dropbatch import client
+
+if TYPE_CHECKING:
+    from dropbatch.client.recipes import LocalRecipe
 
 StackName = Annotated[
     str | None, typer.Option("--stack", help="The stack. By default DROPBATCH_STACK, or the only one there is.")
@@ -31,12 +33,14 @@ RunNumber = Annotated[
 ]
 
 
-def find_stack(name: str | None, region: str | None) -> Stack:
+def find_stack(name: str | None, region: str | None) -> "client.Stack":
     """Return the stack that the options name."""
-    return Stack.find(name, region=region)
+    return client.Stack.find(name, region=region)
 
 
-def find_recipe(file: Path, named: Path | None) -> LocalRecipe | None:
+def find_recipe(file: Path, named: Path | None) -> "LocalRecipe | None":
     """Return the recipe that an option names, or the one beside a file; None if there is none."""
+    from dropbatch.client.recipes import read_local_recipe, recipe_beside_file
+
     path = named or recipe_beside_file(file)
     return None if path is None else read_local_recipe(path)

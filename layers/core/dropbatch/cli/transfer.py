@@ -3,14 +3,15 @@
 import sys
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dropbatch.cli.exit_codes import code_of
+from dropbatch.cli.exit_codes import ExitCode, code_of
 from dropbatch.cli.options import (
     AsJson,
     Key,
+    KeyOrFolder,
     LocalFile,
     RecipeFile,
     Region,
@@ -21,13 +22,15 @@ from dropbatch.cli.options import (
     find_stack,
 )
 from dropbatch.cli.output import note, print_json, say, transfers
-from dropbatch.cli.views import Watching, run_lines, run_members
+from dropbatch.cli.views import Watching, phase_of, run_lines, run_members
 from dropbatch.client.errors import WrongUseError
 from dropbatch.client.runs import Run
-from dropbatch.client.stack import Stack
 from dropbatch.formats.file_types import Kind, file_type
 
-Timeout = Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", help="How long to wait at most.")]
+if TYPE_CHECKING:
+    from dropbatch.client.stack import Stack
+
+Timeout = Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait at most.")]
 Folder = Annotated[
     Path | None,
     typer.Option("--to", metavar="FOLDER", help="A folder of this machine. By default <name of the file>.results."),
@@ -95,7 +98,7 @@ def put(
 
 
 def get(
-    key: Key,
+    key: KeyOrFolder,
     to: Folder = None,
     run: RunNumber = None,
     only: Annotated[
@@ -108,9 +111,17 @@ def get(
     region: Region = None,
     as_json: AsJson = False,
 ) -> None:
-    """Download the results of a run. A download that was broken off continues where it stopped."""
+    """Download the results of a run, or of the newest run of each file of a folder.
+
+    A download that was broken off continues where it stopped.
+    """
     found = find_stack(stack, region)
     key = found.key(key)
+    if not key or key.endswith("/"):
+        if run is not None:
+            raise WrongUseError("--run names a run of one file, and not of a folder.")
+        _get_folder(found, key, to, only or (), as_json=as_json)
+        return
     chosen = found.run(key, run)
     folder = to or _default_folder(key)
     files = _download(found, chosen, folder, only or ())
@@ -119,6 +130,34 @@ def get(
     else:
         say(*run_lines(chosen), f"Results: {folder}/")
     raise typer.Exit(code_of(chosen))
+
+
+def _get_folder(
+    stack: "Stack", folder: str, to: Path | None, only: "tuple[str, ...] | list[str]", *, as_json: bool
+) -> None:
+    """Download the results of the newest run of each file below a folder, those that have ended."""
+    target = to or _default_folder(folder.rstrip("/") or stack.name)
+    code, found = ExitCode.DONE, []
+    for run in stack.newest_runs(folder):
+        files: list[str] = []
+        place = target / run.key.removeprefix(folder)
+        try:
+            if not place.resolve().is_relative_to(target.resolve()):
+                note(f"Left out: {run.key} would be written outside of {target}.")
+            elif run.is_ended and not run.is_rejected:
+                files = _download(stack, run, place, only)
+            else:
+                note(f"Left out: {run.key} {run.status if run.is_rejected else phase_of(run)}.")
+        except WrongUseError as error:
+            note(f"Left out: {run.key}: {error}")
+        code = max(code, code_of(run))
+        found.append({**run_members(run), "files": files})
+    if as_json:
+        print_json({"runs": found})
+    else:
+        count = sum(bool(each["files"]) for each in found)
+        say(f"Results of {count:,} of {len(found):,} files: {target}/")
+    raise typer.Exit(code)
 
 
 def show(
@@ -147,7 +186,7 @@ def show(
     raise typer.Exit(code_of(chosen))
 
 
-def _download(stack: Stack, run: Run, folder: Path, only: "tuple[str, ...] | list[str]") -> list[str]:
+def _download(stack: "Stack", run: Run, folder: Path, only: "tuple[str, ...] | list[str]") -> list[str]:
     with transfers() as bars:
         done = stack.download(run, folder, only=only, progress=bars)
     return [str(each.path) for each in done]

@@ -1,6 +1,7 @@
 """Runs and jobs in the terminal: lines of a summary, and bars that move while a run is watched."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -8,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from dropbatch.cli.output import console, note
 from dropbatch.client.runs import Run
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.states import APPROVABLE, HeldReason
 
 PHASES = {
     "reading": "is being read",
@@ -20,6 +22,23 @@ PHASES = {
     "ended": "has ended",
 }
 """The phases of `status.json` in words."""
+
+HOLDS: dict[str, str] = {
+    HeldReason.REQUESTED: "its recipe says hold",
+    HeldReason.COST: "it will cost more than a limit",
+    HeldReason.MONTH: "it will cost more than is left for this month",
+    HeldReason.UNPRICED: "its price is not known",
+    HeldReason.SIZE: "it has very many rows",
+    HeldReason.CANARY: "the rows that were sent first were not answered well enough, or cost too much",
+    HeldReason.REPEATED: "another run has answered the same rows with the same recipe",
+    HeldReason.FAILING: "too few rows were answered",
+    HeldReason.KEY: "the stack has no API key that OpenAI accepts",
+    HeldReason.KEY_CHANGED: "the API key was changed while batches were open",
+    HeldReason.PERMISSION: "the API key lacks a permission",
+    HeldReason.ACCOUNT: "OpenAI takes no work from the account",
+    HeldReason.STUCK: "a step of it fails again and again",
+}
+"""The reasons for which a run waits, in words."""
 
 _STATES = {
     "building": "is being read",
@@ -66,8 +85,17 @@ def run_lines(run: Run) -> list[str]:
     lines += [f"- {reason['rows']:,} {reason['outcome']} ({reason['code']}): {reason.get('remedy', '')}"
               for reason in run.members.get("reasons", ()) if "rows" in reason]  # fmt: skip
     if run.is_held:
-        lines.append(f"To continue it: dropbatch approve {run.key}. To end it: dropbatch cancel {run.key}")
+        lines.append(f"{_how_to_continue(run)} To end it: dropbatch cancel {run.key}")
     return lines
+
+
+def _how_to_continue(run: Run) -> str:
+    reason = run.members.get("held_reason")
+    if reason == HeldReason.FAILING:
+        return f"To continue it: dropbatch retry {run.key}."
+    if reason in HOLDS and reason not in APPROVABLE:
+        return "It waits for the stack's administrators: dropbatch doctor says what is wrong."
+    return f"To continue it: dropbatch approve {run.key}."
 
 
 def _cost_lines(members: Mapping[str, Any]) -> list[str]:
@@ -99,7 +127,7 @@ def phase_of(run: Run) -> str:
     phase = run.members.get("phase")
     found = PHASES.get(str(phase)) or _STATES.get(run.status) or run.status
     reason = run.members.get("held_reason")
-    return f"{found} ({reason})" if run.is_held and reason else found
+    return f"{found}: {HOLDS.get(reason, reason)}" if run.is_held and reason else found
 
 
 def eta_of(run: Run) -> str:
@@ -108,7 +136,13 @@ def eta_of(run: Run) -> str:
     earliest, latest = eta.get("earliest"), eta.get("latest")
     if not latest:
         return ""
-    return f"expected between {earliest} and {latest}" if earliest else f"expected by {latest}"
+    by = local_time(latest)
+    return f"expected between {local_time(earliest)} and {by}" if earliest else f"expected by {by}"
+
+
+def local_time(iso: str | None) -> str:
+    """Return a time in the time zone of this machine; a dash if it is not known."""
+    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M") if iso else "–"
 
 
 class Watching:

@@ -9,7 +9,7 @@ from dropbatch.cli.exit_codes import code_of
 from dropbatch.cli.options import AsJson, Key, Region, RunNumber, StackName, find_stack
 from dropbatch.cli.output import print_json, print_table, say
 from dropbatch.cli.transfer import Timeout
-from dropbatch.cli.views import Watching, dollars, eta_of, run_lines, run_members
+from dropbatch.cli.views import Watching, dollars, eta_of, local_time, run_lines, run_members
 from dropbatch.client.runs import JobEntry, Run
 
 MAX_SHOWN = 50
@@ -26,7 +26,7 @@ def status(
         str | None, typer.Argument(metavar="[KEY]", help="A file, or a folder with a slash at its end. By default all.")
     ] = None,
     run: RunNumber = None,
-    limit: Annotated[int, typer.Option("--limit", help="How many jobs to show.")] = MAX_SHOWN,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many jobs to show.")] = MAX_SHOWN,
     stack: StackName = None,
     region: Region = None,
     as_json: AsJson = False,
@@ -63,7 +63,7 @@ def _row(job: JobEntry) -> tuple[object, ...]:
         _count(rows.get("total")),
         _count(rows.get("ok")),
         dollars(job.paid_usd),
-        job.changed_at or job.dropped_at or "–",
+        local_time(job.changed_at or job.dropped_at),
     )
 
 

@@ -3,12 +3,17 @@
 Never: a rule of the project, or code that runs on Lambda.
 """
 
-from dropbatch.client.costs import CostLine, MonthCost
-from dropbatch.client.downloads import Downloaded
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from dropbatch.client.errors import DropbatchClientError, NotDoneError, NotReachableError, WrongUseError
-from dropbatch.client.markers import Marked
 from dropbatch.client.runs import JobEntry, Run, Upload
-from dropbatch.client.stack import Stack
+
+if TYPE_CHECKING:
+    from dropbatch.client.costs import CostLine, MonthCost
+    from dropbatch.client.downloads import Downloaded
+    from dropbatch.client.markers import Marked
+    from dropbatch.client.stack import Stack
 
 __all__ = [
     "CostLine",
@@ -24,3 +29,18 @@ __all__ = [
     "Upload",
     "WrongUseError",
 ]
+
+_HOMES = {
+    "CostLine": "costs",
+    "Downloaded": "downloads",
+    "Marked": "markers",
+    "MonthCost": "costs",
+    "Stack": "stack",
+}
+"""Names that are imported on first use, with their modules: those import AWS's clients, which takes a second."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

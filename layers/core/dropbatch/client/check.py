@@ -39,6 +39,7 @@ class Checked:
     status: str
     lines: Sequence[str]
     members: Mapping[str, Any] = field(default_factory=dict)
+    needs_recipe: bool = False
 
     @property
     def is_usable(self) -> bool:
@@ -62,7 +63,8 @@ def _rejected(context: Context, job: Job) -> Checked:
     found = _result(context, job, "rejected.json")["problems"]
     problems = Problems.of([], found["total"], [ProblemGroup.from_json(group) for group in found["groups"]])
     lines = [f"{job.drop.name} would be rejected:", *problem_lines(problems, unit_of(job.drop))]
-    return Checked(str(job.state), lines, {"status": "rejected", "key": job.drop.key, "problems": found})
+    members = {"status": "rejected", "key": job.drop.key, "problems": found}
+    return Checked(str(job.state), lines, members, needs_recipe=problems.has("no_recipe"))
 
 
 def _usable(context: Context, job: Job) -> Checked:

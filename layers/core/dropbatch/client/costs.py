@@ -7,12 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from dropbatch.client.errors import WrongUseError
-from dropbatch.domain.spending import MonthTotal
+from dropbatch.domain.spending import KINDS, MonthTotal
 from dropbatch.reporting.phrases import dollars
 from dropbatch.storage.repository import Repository
-
-KINDS = ("folder", "model", "recipe")
-"""The kinds of parts into which a month can be divided."""
 
 
 @dataclass(frozen=True, slots=True)

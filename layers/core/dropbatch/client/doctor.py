@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from dropbatch.adapters.openai import OpenAIBatches
-from dropbatch.adapters.secrets import PLACEHOLDER
+from dropbatch.adapters.secrets import is_key
 from dropbatch.batch_api.models import EXAMPLE_MODEL
 from dropbatch.batch_api.servers import OPENAI_HOST, host_of
 from dropbatch.client.errors import DropbatchClientError
@@ -77,7 +77,7 @@ def _key(stack: "Stack") -> Iterator[Finding]:
     arn = stack.outputs["OpenAISecretArn"]
     store = f"Store a key: aws secretsmanager put-secret-value --secret-id {arn} --secret-string sk-…"
     key = stack.openai_key()
-    if key in ("", PLACEHOLDER):
+    if not is_key(key):
         yield Finding("key", Level.PROBLEM, "No OpenAI API key is stored, so all jobs wait.", store)
         return
     url = stack.openai_url()

@@ -1,13 +1,11 @@
 """Markers: what a person asks of the newest run of a file, or of the runs of all files of a folder."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dropbatch.client import watching
 from dropbatch.client.errors import WrongUseError
 from dropbatch.client.runs import Run, Upload
-from dropbatch.domain.drops import ObjectKind, kind_of_object
 from dropbatch.domain.errors import ObjectNotFoundError
 from dropbatch.domain.markers import MarkerKind
 from dropbatch.domain.states import JobState
@@ -28,8 +26,8 @@ class Marked:
 
 def mark(stack: "Stack", kind: MarkerKind, key: str) -> list[Marked]:
     """Write a marker beside a file; for a folder (`lake/`), beside each file of it on whose newest run it can act."""
-    if not key or key.endswith("/"):
-        return [_write(stack, kind, name, run) for name, run in _concerned(stack, kind, key)]
+    if watching.is_folder(key):
+        return [_write(stack, kind, run.key, run) for run in watching.newest_runs(stack, key) if _is_for(kind, run)]
     try:
         version = stack.objects.head(stack.inbox, key).version_id
     except ObjectNotFoundError:
@@ -37,23 +35,6 @@ def mark(stack: "Stack", kind: MarkerKind, key: str) -> list[Marked]:
             f"There is no file {key} in the inbox of the stack {stack.name}. A folder ends in a slash: {key}/."
         ) from None
     return [_write(stack, kind, key, None, version)]
-
-
-def _concerned(stack: "Stack", kind: MarkerKind, folder: str) -> Iterator[tuple[str, Run]]:
-    """Yield the files below a folder whose newest run the marker is for, each with that run."""
-    found = False
-    for name in list(watching.names(stack, stack.inbox, folder)):
-        if kind_of_object(name) is not ObjectKind.DROP:
-            continue
-        found = True
-        try:
-            run = watching.run(stack, name, None)
-        except WrongUseError:
-            continue  # it has no run
-        if _is_for(kind, run):
-            yield name, run
-    if not found:
-        raise WrongUseError(f"There is no file below {folder or 'the top of the inbox'} in the stack {stack.name}.")
 
 
 def _is_for(kind: MarkerKind, run: Run) -> bool:

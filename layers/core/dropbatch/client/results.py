@@ -84,7 +84,7 @@ def _table_rows(stack: "Stack", key: str) -> Iterator[dict[str, Any]]:
     try:
         import pyarrow.parquet as pq
     except ImportError:
-        raise WrongUseError("To read Parquet, install pyarrow: `pip install 'dropbatch[parquet]'`.") from None
+        raise WrongUseError("To read Parquet on this machine, install pyarrow: pip install pyarrow.") from None
     size = stack.objects.head(stack.results_bucket, key).size
     file = RangedFile(stack.objects, stack.results_bucket, key, None, size)
     for batch in pq.ParquetFile(file).iter_batches(batch_size=1_000):

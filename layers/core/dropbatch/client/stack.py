@@ -16,9 +16,10 @@ from dropbatch.adapters.dynamodb import DynamoTable
 from dropbatch.adapters.s3 import S3Objects
 from dropbatch.adapters.user_session import UserSession
 from dropbatch.client import costs, downloads, markers, results, watching
+from dropbatch.client.aws_errors import translating
 from dropbatch.client.costs import MonthCost
 from dropbatch.client.downloads import Downloaded
-from dropbatch.client.errors import NotReachableError, WrongUseError, translating
+from dropbatch.client.errors import NotReachableError, WrongUseError
 from dropbatch.client.finding import find_outputs
 from dropbatch.client.markers import Marked
 from dropbatch.client.recipes import read_local_recipe
@@ -26,6 +27,7 @@ from dropbatch.client.runs import JobEntry, Run, Upload
 from dropbatch.client.uploads import Progress, S3Uploads, Uploads
 from dropbatch.domain.errors import DropRejectedError, ObjectNotFoundError
 from dropbatch.domain.markers import MarkerKind
+from dropbatch.domain.spending import KINDS
 from dropbatch.formats.file_types import file_type
 from dropbatch.ports import Objects, Table
 from dropbatch.storage.objects import read_object
@@ -85,12 +87,24 @@ class Stack:
         return Repository(self.table())
 
     def key(self, named: str) -> str:
-        """Return the key that a person named: `s3://<inbox>/a/b.csv`, `/a/b.csv` and `a/b.csv` are the same."""
+        """Return the key that a person named: `s3://<inbox>/a/b.csv`, `/a/b.csv` and `a/b.csv` are the same.
+
+        `/` is the top of the inbox. An empty name is refused: it is most likely a variable that is not set.
+        """
+        if not named.strip():
+            raise WrongUseError("The key is empty: name a file, a folder with a slash at its end, or / for all files.")
         for bucket in (self.inbox, self.results_bucket):
             named = named.removeprefix(f"s3://{bucket}/")
         if named.startswith("s3://"):
             raise WrongUseError(f"{named} is not in the inbox of the stack {self.name}, which is s3://{self.inbox}/.")
         return named.lstrip("/")
+
+    def _file(self, named: str) -> str:
+        """Return the key of a file, and not of a folder."""
+        key = self.key(named)
+        if watching.is_folder(key):
+            raise WrongUseError(f"{key or '/'} is a folder: `dropbatch status {key or '/'}` lists the files in it.")
+        return key
 
     def put(
         self,
@@ -121,7 +135,9 @@ class Stack:
             kind = file_type(file.name)
         except DropRejectedError as error:
             raise WrongUseError(error.problems.kept[0].message) from error
-        folder = kind.stem if to is None else self.key(to).strip("/")
+        folder = kind.stem if to is None else self.key(to or "/").strip("/")
+        if {".", ".."} & set(folder.split("/")):
+            raise WrongUseError(f"{to} is not a folder of the inbox: name it from the top, as in reviews/2026.")
         return f"{folder}/{file.name}" if folder else file.name
 
     def has_recipe(self, key: str) -> bool:
@@ -181,15 +197,19 @@ class Stack:
 
     def run(self, key: str, number: int | str | None = None) -> Run:
         """Return the newest run of a file, or the one with this number or job id."""
-        return watching.run(self, self.key(key), number)
+        return watching.run(self, self._file(key), number)
 
     def runs(self, key: str) -> Sequence[Run]:
         """Return the runs of a file, the oldest first."""
-        return watching.runs(self, self.key(key))
+        return watching.runs(self, self._file(key))
+
+    def newest_runs(self, folder: str) -> Iterator[Run]:
+        """Yield the newest run of each file below a folder (`lake/`, or `/` for all) that has one."""
+        return watching.newest_runs(self, self.key(folder))
 
     def jobs(self, prefix: str = "") -> Sequence[JobEntry]:
         """Return the jobs of the stack, newest first: the last 500, or those below a folder."""
-        return watching.jobs(self, self.key(prefix))
+        return watching.jobs(self, self.key(prefix or "/"))
 
     def results(self, run: Run) -> Iterator[dict[str, Any]]:
         """Yield the rows of a run with their answers, in order, from the file of answers in whatever format it is.
@@ -212,7 +232,7 @@ class Stack:
         """
         return downloads.download(self, run, Path(to), only, progress)
 
-    def cost(self, months: int = 1, by: Sequence[str] = costs.KINDS) -> Sequence[MonthCost]:
+    def cost(self, months: int = 1, by: Sequence[str] = KINDS) -> Sequence[MonthCost]:
         """Return what the last months have cost, the present one first. It reads the table (dynamodb:Query)."""
         return costs.months(self.repository, self.clock(), months, by)
 

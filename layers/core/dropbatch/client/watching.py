@@ -6,12 +6,13 @@ late Dropbatch notices the upload.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from dropbatch.client.errors import NotDoneError, NotReachableError, WrongUseError
 from dropbatch.client.runs import ENDED, JobEntry, Run, Upload, entry_of
-from dropbatch.domain.drops import Drop, job_id, results_root
+from dropbatch.domain.drops import Drop, ObjectKind, job_id, kind_of_object, results_root
 from dropbatch.domain.errors import ObjectNotFoundError
 from dropbatch.domain.states import JobState
 from dropbatch.jobs.deduplication import claimed_job
@@ -119,6 +120,24 @@ def run(stack: "Stack", key: str, number: int | str | None) -> Run:
             return found[-1]
     which = "has no run" if number is None else f"has no run {number}"
     raise WrongUseError(f"{key} {which} in the stack {stack.name}: `dropbatch status` lists the files with runs.")
+
+
+def is_folder(key: str) -> bool:
+    """Return whether a key is that of a folder of the inbox, or of its top."""
+    return not key or key.endswith("/")
+
+
+def newest_runs(stack: "Stack", folder: str) -> Iterator[Run]:
+    """Yield the newest run of each file below a folder of the inbox that has one."""
+    found = False
+    for name in list(names(stack, stack.inbox, folder)):
+        if kind_of_object(name) is not ObjectKind.DROP:
+            continue
+        found = True
+        with suppress(WrongUseError):  # it has no run yet
+            yield run(stack, name, None)
+    if not found:
+        raise WrongUseError(f"There is no file below {folder or 'the top of the inbox'} in the stack {stack.name}.")
 
 
 def runs(stack: "Stack", key: str) -> Sequence[Run]:

@@ -24,7 +24,8 @@ class Understood:
 
     `model` is None if each row names its own, or the endpoint has a default. `uses` are columns of the rows.
     `uses_row` says that the whole row is used, too. `asks` says in a few words which rows are sent. `compares` has
-    the column of the rows with known answers, by the column of the answers.
+    the column of the rows with known answers, by the column of the answers. `label` is a column of `uses` that only
+    labels the rows.
     """
 
     model: str | None
@@ -35,6 +36,7 @@ class Understood:
     added_last: Sequence[str]  # the columns for status and error
     asks: str
     compares: Mapping[str, str] = field(default_factory=dict)
+    label: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -15,6 +15,9 @@ from dropbatch.domain.items import Item
 
 NOTHING = Decimal(0)
 
+KINDS = ("folder", "model", "recipe")
+"""The kinds of parts into which a month is divided."""
+
 
 def month_of(now: int) -> str:
     """Return the month of a time, in UTC: `2026-11`."""
@@ -124,7 +127,7 @@ class MonthTotal(Item):
     """The sum of a month's batches of one folder, model or recipe: requests and US dollars."""
 
     month: str
-    kind: str  # "folder", "model" or "recipe"
+    kind: str  # one of KINDS
     name: str
     requests: int = 0
     paid: Decimal = NOTHING

@@ -177,6 +177,7 @@ def _hold(context: Context, job: Job, ready: ReadyJob, older: OpenRuns, said: Un
     notice = held_notices.held(
         context, job, reason, ready.batches, ready.skipped, ready.recipes, older, before, said, money
     )
+    result_files.write_approval_page(context, job, reason, notice)
     return _Hold(reason, outbox.write(context, job, "held", notice))
 
 

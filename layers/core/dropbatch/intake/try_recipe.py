@@ -41,6 +41,7 @@ from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.expectations import text_of
 from dropbatch.recipes.key_values import MAX_TRIED_ROWS, TriedRow
 from dropbatch.recipes.summary import comparers
+from dropbatch.reporting.phrases import object_link
 from dropbatch.reporting.trial import Trial, TrialRow
 from dropbatch.reporting.try_page import page_key, try_page
 from dropbatch.storage.context import Context
@@ -269,8 +270,9 @@ def _finish(
     """Return the trial of these rows, and write its page."""
     shown = [_shown(compiled, row, answers) for row in rows]
     paid = None if spent.unpriced and not spent.paid else spent.paid
-    trial = Trial(shown, page_key(drop), sent, paid)
-    context.objects.put(context.buckets.results, trial.page, try_page(drop, trial), HTML)
+    bucket, page = context.buckets.results, page_key(drop)
+    trial = Trial(shown, page, sent, paid, object_link(context.region, bucket, page))
+    context.objects.put(bucket, page, try_page(drop, trial), HTML)
     return trial
 
 
@@ -285,22 +287,24 @@ def _shown(compiled: CompiledRecipe, row: _Row, answers: TrialAnswers) -> TrialR
     is_good = answer.outcome is Outcome.OK
     values = dict(zip(compiled.columns, answer.values or (), strict=False))
     by_column = comparers(compiled)
-    met = all(
-        by_column[column].canonical(value) == by_column[column].canonical(values.get(column))
+    unmet = [
+        column
         for column, value in expected.items()
-    )
+        if by_column[column].canonical(value) != by_column[column].canonical(values.get(column))
+    ]
     usage = answer.usage or NO_USAGE
     return TrialRow(
         row.number,
         cells,
         {column: _cut(value) for column, value in values.items()},
         known,
-        met if is_good and expected else None,
+        not unmet if is_good and expected else None,
         str(answer.outcome),
         "" if is_good else f"its answer is {answer.outcome}" + (f" ({answer.code})" if answer.code else ""),
         usage.input_tokens,
         usage.output_tokens,
         answers.usd(row.digest),
+        unmet if is_good else (),
     )
 
 

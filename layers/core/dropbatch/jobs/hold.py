@@ -8,6 +8,7 @@ from dropbatch.domain.states import APPROVABLE, HeldReason, JobState
 from dropbatch.jobs import outbox
 from dropbatch.jobs.spending import standing
 from dropbatch.reporting import held_notices
+from dropbatch.reporting.result_files import write_approval_page
 from dropbatch.storage.context import Context
 
 SAME_HOLD_SECONDS = 86_400
@@ -41,7 +42,9 @@ def hold(
     money = standing(context, current, at_work=reason is HeldReason.COST) if reason in APPROVABLE else None
     notice = outbox.NO_NOTICE
     if is_new:
-        notice = outbox.write(context, current, name, held_notices.held(context, current, reason, money=money))
+        said = held_notices.held(context, current, reason, money=money)
+        write_approval_page(context, current, reason, said)
+        notice = outbox.write(context, current, name, said)
 
     def stop(current: Job) -> bool:
         if current.state not in states:

@@ -121,6 +121,12 @@ class CompiledRecipe:
         return tuple(dict.fromkeys([*columns, *label, *of_file]))
 
     @property
+    def label_column(self) -> str | None:
+        """The column that labels the rows, and is not sent; None if there is none, or a template uses it, too."""
+        is_sent = any(self.recipe.id in slot.template.columns for slot in self._slots)
+        return None if is_sent else self.recipe.id
+
+    @property
     def uses_row(self) -> bool:
         """True if it uses the row as a whole."""
         return any(slot.template.uses_row and not slot.template.columns for slot in self._slots)

@@ -65,10 +65,12 @@ _OFF = (
 """The keys that few files need: each with a value, and what it is for."""
 
 
-def draft(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], ask: str | None = None) -> str:
+def draft(
+    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], ask: str | None = None, encoding: str | None = None
+) -> str:
     """Return the text of a recipe for a file with these columns, none if only the rows say them, and first rows.
 
-    `ask` is the question that a person wants answered about each row.
+    `ask` is the question that a person wants answered about each row. `encoding` is that of a file that is not UTF-8.
     """
     names = columns_of(columns, rows)
     text, identity = find_text(names, rows), find_id(names, rows)
@@ -79,7 +81,8 @@ def draft(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], ask: str | 
     lines += ["# The question. It is the same for all rows.", f"system: {_constant(question, names, text)}", ""]
     lines += [*_prompt(text, rows), "", *_schema(answer), "", *_prefix(names, answer)]
     lines += _label(identity, names)
-    lines += ["# Keys that few files need:", *(f"# {key}: {value}  # {why}" for key, value, why in _OFF), ""]
+    lines += _encoding(encoding)
+    lines += ["# Keys that few files need:", *_off(encoding), ""]
     lines += [*_try(text, rows), *_expect(find_labels(names, rows, (text, identity)))]
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -160,6 +163,21 @@ def _label(identity: str | None, names: Sequence[str]) -> list[str]:
         f"id: {yaml_text(identity)}",
         "",
     ]
+
+
+def _encoding(encoding: str | None) -> list[str]:
+    if encoding is None:
+        return []
+    return [
+        "# The file is not UTF-8, and this seems to be its encoding. Check letters with accents in the answers.",
+        f"encoding: {encoding}",
+        "",
+    ]
+
+
+def _off(encoding: str | None) -> list[str]:
+    """Return the keys that few files need, as comments."""
+    return [f"# {key}: {value}  # {why}" for key, value, why in _OFF if key != "encoding" or encoding is None]
 
 
 def _try(text: str | None, rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -25,6 +25,7 @@ def understood(compiled: CompiledRecipe) -> Understood:
         added_last=added_last,
         asks=_asks(compiled),
         compares=dict(compiled.expected),
+        label=compiled.label_column,
     )
 
 

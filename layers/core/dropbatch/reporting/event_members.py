@@ -28,6 +28,9 @@ SCHEMA_VERSION = 1
 CANARY_PAGE_NAME = "canary.html"
 """The name of the page with the answers to the rows that are sent first."""
 
+APPROVAL_PAGE_NAME = "approval.html"
+"""The name of the page of a job that waits for an approval of its price."""
+
 QUOTE_NAME = "quote.json"
 """The name of the result file that has the job's quote."""
 

@@ -15,7 +15,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.recipe_summary import Understood
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.spending import Standing
-from dropbatch.domain.states import HeldReason
+from dropbatch.domain.states import APPROVABLE, HeldReason
 from dropbatch.ports import Letter, Notification
 from dropbatch.reporting.approvals import (
     OLDER_VERSION,
@@ -27,7 +27,14 @@ from dropbatch.reporting.approvals import (
 )
 from dropbatch.reporting.canary_rows import canary_lines
 from dropbatch.reporting.duplicate_rows import duplicate_lines
-from dropbatch.reporting.event_members import UsedRecipe, is_older, listed_notices
+from dropbatch.reporting.event_members import (
+    APPROVAL_PAGE_NAME,
+    CANARY_PAGE_NAME,
+    UsedRecipe,
+    is_older,
+    listed_notices,
+    results_prefix,
+)
 from dropbatch.reporting.notifications import notification_of, progress_lines, recipe_of_retry, skipped_lines
 from dropbatch.reporting.phrases import (
     MAX_PROBLEMS,
@@ -37,6 +44,7 @@ from dropbatch.reporting.phrases import (
     dollars_or_null,
     marker_command,
     notice_lines,
+    object_link,
     rows_counted,
 )
 from dropbatch.reporting.quote_lines import quote_lines, quoted
@@ -102,6 +110,10 @@ def held(
             ]
     if reason is not HeldReason.FAILING:  # which says it before what to do
         text += progress_lines(context, job)
+    if reason in APPROVABLE:
+        page = CANARY_PAGE_NAME if reason is HeldReason.CANARY else APPROVAL_PAGE_NAME
+        link = object_link(context.region, context.buckets.results, results_prefix(job) + page)
+        text.append(f"As a page, to decide with others: {link}")
     detail: dict[str, Any] = {"held_reason": str(reason), "notices": listed_notices(notices)}
     if money is not None:
         detail |= {"money": approval_members(money), **quoted(job.quote)}

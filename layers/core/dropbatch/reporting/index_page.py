@@ -15,8 +15,8 @@ from jinja2 import Environment, Template
 from dropbatch.domain.drops import results_root, without_controls
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.domain.pages import ListedJob, folders_of_pages, page_key
-from dropbatch.domain.states import ENDED_JOBS, HeldReason, JobState
-from dropbatch.reporting.event_members import SCHEMA_VERSION
+from dropbatch.domain.states import APPROVABLE, ENDED_JOBS, HeldReason, JobState
+from dropbatch.reporting.event_members import APPROVAL_PAGE_NAME, CANARY_PAGE_NAME, SCHEMA_VERSION
 from dropbatch.reporting.page_style import GLOBALS, HEAD
 from dropbatch.reporting.phrases import dollars, iso, local_time, money
 from dropbatch.storage.context import Context
@@ -34,10 +34,12 @@ _PAGE = (
 <th class="n">saved</th><th>dropped</th><th>files</th></tr></thead>
 <tbody>
 {% for job in jobs %}
-<tr><td class="text" data-label="file"><bdi>{{ job.name }}</bdi>{% if job.run > 1 %}, run {{ job.run }}{% endif %}
+<tr><td class="text" data-label="file"><bdi>{{ breakable(job.name) }}</bdi>
+{%- if job.run > 1 %}, run {{ job.run }}{% endif %}
+
 {% if job.folder %}<br>{% if job.folder_link %}
-<a class="soft" href="{{ job.folder_link }}"><bdi>{{ job.folder }}/</bdi></a>
-{%- else %}<span class="soft"><bdi>{{ job.folder }}/</bdi></span>{% endif %}{% endif %}</td>
+<a class="soft" href="{{ job.folder_link }}"><bdi>{{ breakable(job.folder ~ "/") }}</bdi></a>
+{%- else %}<span class="soft"><bdi>{{ breakable(job.folder ~ "/") }}</bdi></span>{% endif %}{% endif %}</td>
 <td data-label="state"{% if job.is_bad %} class="bad"{% endif %}>{{ job.state }}</td>
 <td class="n" data-label="rows">{{ job.rows }}</td>
 <td class="n" data-label="paid">{{ job.paid }}</td>
@@ -178,9 +180,17 @@ def _links(job: ListedJob, prefix: str) -> list[tuple[str, str]]:
     elif job.state in ENDED_JOBS:
         names = {"summary": "summary.json"}
     else:
-        names = {"progress": "status.json", "quote": "quote.json"}
+        names = {**_decision(job), "progress": "status.json"}
     start = _link(prefix)
     return [(name, start + file) for name, file in names.items()]
+
+
+def _decision(job: ListedJob) -> dict[str, str]:
+    """Return the page that helps to decide about a job which waits for an approval; else the job's quote."""
+    if job.state != JobState.HELD or job.held_reason not in APPROVABLE:
+        return {"quote": "quote.json"}
+    is_canary = job.held_reason == HeldReason.CANARY
+    return {"first answers": CANARY_PAGE_NAME} if is_canary else {"approval": APPROVAL_PAGE_NAME}
 
 
 def _folder_of(job: ListedJob) -> str:

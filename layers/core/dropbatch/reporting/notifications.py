@@ -34,12 +34,15 @@ FIRST_EVENTS = frozenset({"accepted", "held", "rejected", "duplicate"})
 """The events that can be the first message about a run."""
 
 
+PROGRESS = "Progress: "
+
+
 def progress_lines(context: Context, job: Job) -> list[str]:
     """Say where the progress of a job is, and which page lists it and the others of its folder."""
     region, bucket = context.region, context.buckets.results
     status = results_prefix(job) + "status.json"
     return [
-        f"Progress: s3://{bucket}/{status}",
+        f"{PROGRESS}s3://{bucket}/{status}",
         f"In the console: {object_link(region, bucket, status)}",
         f"All runs of the folder: {object_link(region, bucket, page_of_all([job.drop.folder]))}",
     ]

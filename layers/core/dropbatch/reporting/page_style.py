@@ -7,10 +7,11 @@ what follows from numbers is an attribute of an SVG element.
 The colours have a contrast of at least 4.5 to 1 with the page, light or dark.
 """
 
+import re
 from base64 import b64encode
 from hashlib import sha256
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 STYLE = """
 :root { color-scheme: light dark; --page: #fff; --text: #1c2127; --soft: #59636e; --line: #dde2e7;
@@ -60,7 +61,7 @@ td.code { white-space: nowrap; }
 .scroll td.text { overflow-wrap: break-word; } .scroll td.long { overflow-wrap: anywhere; }
 .scroll td.code { white-space: normal; } p + .scroll { margin-top: 1.5rem; }
 .scroll td { padding-right: 1rem; } .scroll { overflow-x: auto; }
-table.wide { width: 100%; }
+table.wide { width: 100%; } table.columns { table-layout: fixed; } .columns th:first-child { width: 25%; }
 table.bars { width: 100%; table-layout: fixed; } .bars td, .bars th { border: 0; padding: .2rem .75rem .2rem 0; }
 .bars th { font-weight: 400; width: 38%; overflow-wrap: anywhere; }
 .bars td { vertical-align: middle; }
@@ -154,7 +155,13 @@ POLICY = (
 )
 """The Content-Security-Policy of all pages."""
 
-GLOBALS = {"policy": POLICY, "style": Markup(STYLE), "script": Markup(SCRIPT)}  # noqa: S704  # constants
+
+def breakable(name: str) -> Markup:
+    """Return the name of a file or a folder, which a line may break after a sign, and not within a word."""
+    return Markup(re.sub(r"([_/=-]+)(?=\w)", r"\1<wbr>", str(escape(name))))  # noqa: S704  # escaped
+
+
+GLOBALS = {"policy": POLICY, "style": Markup(STYLE), "script": Markup(SCRIPT), "breakable": breakable}  # noqa: S704  # constants
 """What the frame of every page needs. Style and script are written as they are: the policy has their hashes."""
 
 HEAD = """<!doctype html>

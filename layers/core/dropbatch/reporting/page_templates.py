@@ -11,7 +11,7 @@ _BASE = (
     HEAD
     + """<body>
 <main>
-<h1>{{ name }}</h1>
+<h1>{{ breakable(name) }}</h1>
 {% block body %}{% endblock %}
 </main>
 <footer>
@@ -67,4 +67,24 @@ _CANARY = """{% extends "base" %}
 {% endblock %}
 """
 
-TEMPLATES = {"base": _BASE, "rows": ROWS, "ended": REPORT, "rejected": _REJECTED, "canary": _CANARY}
+_APPROVAL = """{% extends "base" %}
+{% block body %}
+<p class="verdict">{{ verdict }}</p>
+<p class="soft">{{ run }}</p>
+<dl class="figures">
+  {% for name, value, about in figures %}
+  <div><dt>{{ name }}</dt><dd>{{ value }}<small>{{ about }}</small></dd></div>{% endfor %}
+</dl>
+{% for line in lines %}
+<p>{{ line }}</p>{% endfor %}
+{% endblock %}
+"""
+
+TEMPLATES = {
+    "base": _BASE,
+    "rows": ROWS,
+    "ended": REPORT,
+    "rejected": _REJECTED,
+    "canary": _CANARY,
+    "approval": _APPROVAL,
+}

@@ -1,6 +1,7 @@
 """Sentences about how Dropbatch understood a recipe, so that its owner sees a mistake before paying for it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dropbatch.domain.recipe_summary import AddedColumn, Understood
 
@@ -27,7 +28,8 @@ def understood_lines(found: Understood) -> list[str]:
 
 def understood_line(found: Understood) -> str:
     """Say the same in one line, for a file that is accepted."""
-    return f"{_model(found)} is asked about {_uses(found)}; the answers add {_adds(found)}."
+    asked = replace(found, uses=[name for name in found.uses if name != found.label])
+    return f"{_model(found)} is asked about {_uses(asked)}; the answers add {_adds(found)}."
 
 
 def _model(found: Understood) -> str:

@@ -44,6 +44,9 @@ All other parts are bounded: the largest are 60 charts and 24 cross-tables, whic
 MAX_SHOWN_ROWS = 8
 """How many rows of each kind the report shows if it has no columns of them."""
 
+MAX_COMPARED_COLUMNS = 60
+"""How many columns are shown that have known answers, or that are compared with another run."""
+
 MAX_COLUMNS = 12
 """How many columns are named above such rows."""
 
@@ -56,6 +59,8 @@ def page(context: Context, end: Ended, facts: ReportFacts) -> bytes:
 def _page(context: Context, end: Ended, facts: ReportFacts) -> bytes:
     tally, job, samples = end.tally, end.job, facts.rows.samples
     lines = model_lines(tally, job)
+    agreement = report_facts.agreements(tally)
+    changes = sorted(end.compared.columns, key=lambda column: not column.rows) if end.compared else []
     paid, standard, saved = page_sums(tally, lines)
     ok = tally.outcomes[Outcome.OK]
     return _rendered(
@@ -71,11 +76,14 @@ def _page(context: Context, end: Ended, facts: ReportFacts) -> bytes:
         run=run_line(job),
         compared=end.compared,
         comparison=comparison_lines(end.compared),
+        changes=changes[:MAX_COMPARED_COLUMNS],
+        more_changes=len(changes[MAX_COMPARED_COLUMNS:]),
         charts=answer_charts(tally, facts.columns.answered, ok),
         more_columns=more_columns(tally, facts.columns.answered),
         crosses=report_facts.crosses(tally),
         crossed=tally.cross_tables.rows,
-        agreement=report_facts.agreements(tally),
+        agreement=agreement[:MAX_COMPARED_COLUMNS],
+        more_agreement=len(agreement[MAX_COMPARED_COLUMNS:]),
         reasons=tally.commonest(10),
         remedy=end.remedy,
         examples=report_facts.examples(facts),
@@ -141,6 +149,26 @@ def canary_page(context: Context, job: Job, facts: ReportFacts) -> bytes:
             is_long=report_facts.is_long,
             approve=marker_command(job.drop, "approve").partition("\n")[0],
         ),
+    )
+
+
+def approval_page(context: Context, job: Job, verdict: str, lines: Sequence[str]) -> bytes:
+    """Return the page of a job that waits for an approval, as UTF-8 HTML: its quote, and what to do, in `lines`."""
+    price, standard = (job.quote.price, job.quote.standard_price) if job.quote is not None else (None, None)
+    unknown = "not known"
+    return _rendered(
+        context,
+        "approval",
+        job,
+        run=run_line(job),
+        verdict=verdict,
+        figures=[
+            ("Rows", f"{job.rows:,}", "of the file"),
+            ("Likely cost", money(price.likely) if price else unknown, "to OpenAI"),
+            ("At most", money(price.high) if price else unknown, "if the answers are long"),
+            ("Without batching", money(standard.likely) if standard else unknown, "by the synchronous API"),
+        ],
+        lines=lines,
     )
 
 

@@ -23,7 +23,7 @@ REPORT = """{% extends "base" %}
 {% from "rows" import row_table with context %}
 {% macro lying(bars) %}
 <table class="bars">{% for bar in bars %}
-  <tr><th scope="row">{{ bar.label }}</th>
+  <tr><th scope="row">{{ breakable(bar.label) }}</th>
     <td><svg width="100%" height="10" aria-hidden="true"><rect width="{{ bar.size }}%" height="10"/></svg></td>
     <td class="n">{{ "{:,}".format(bar.times) }}</td><td class="n share">{{ bar.share }}</td></tr>{% endfor %}
 </table>
@@ -73,7 +73,7 @@ REPORT = """{% extends "base" %}
 <div class="charts">
 {% for chart in charts %}
 <figure>
-  <h3>{{ chart.name }}</h3>
+  <h3>{{ breakable(chart.name) }}</h3>
   <p>{{ chart.about }}</p>
   {% if chart.bars %}{{ lying(chart.bars) }}{% endif %}
   {% if chart.histogram %}{{ upright(chart.histogram) }}{% endif %}
@@ -125,16 +125,19 @@ REPORT = """{% extends "base" %}
     <td class="text" data-label="expected">{{ expected }}</td>
     <td class="text" data-label="answered">{{ answered }}</td></tr>{% endfor %}</tbody>
 </table></details>{% endif %}
-{% endfor %}{% endif %}
+{% endfor %}
+{% if more_agreement %}
+<p class="soft">{{ "{:,}".format(more_agreement) }} more columns with known answers are in summary.json.</p>{% endif %}
+{% endif %}
 {% if compared %}
 <h2>Compared with run {{ compared.run }}</h2>
 {% for line in comparison %}
 <p>{{ line }}</p>{% endfor %}
-{% if compared.columns %}
+{% if changes %}
 <div class="screen">
 <table class="wide">
   <tr class="head"><th>column</th><th class="n">rows changed</th><th class="n">first row</th></tr>
-  {% for column in compared.columns %}
+  {% for column in changes %}
   <tr><td data-label="column">{{ column.name }}</td>
     <td class="n" data-label="rows changed">
       {{- "{:,}".format(column.rows) }} of {{ "{:,}".format(compared.rows) }}</td>
@@ -142,7 +145,9 @@ REPORT = """{% extends "base" %}
       {{- "{:,}".format(column.first_row) if column.first_row else "none" }}</td></tr>
   {% endfor %}
 </table>
-{% for column in compared.columns if column.moves %}
+{% if more_changes %}
+<p class="soft">{{ "{:,}".format(more_changes) }} more columns are in summary.json.</p>{% endif %}
+{% for column in changes if column.moves %}
 <h3>{{ column.name }}</h3>
 <table>
   <tr><th>run {{ compared.run }}</th><th>this run</th><th class="n">rows</th></tr>

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,12 +16,14 @@ from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problems
 from dropbatch.domain.skipped import SkippedRows
-from dropbatch.domain.states import ENDED_JOBS, JobState
+from dropbatch.domain.states import APPROVABLE, ENDED_JOBS, HeldReason, JobState
 from dropbatch.ports import HTML, JSON, Notification
 from dropbatch.reporting.advice import can_be_retried
+from dropbatch.reporting.approvals import approval_verdict
 from dropbatch.reporting.costs import cost_given_up
 from dropbatch.reporting.end_notices import ended, results_given_up
 from dropbatch.reporting.event_members import (
+    APPROVAL_PAGE_NAME,
     GAVE_UP_REASONS,
     QUOTE_NAME,
     SCHEMA_VERSION,
@@ -35,6 +38,7 @@ from dropbatch.reporting.event_members import (
     recipe_prefix,
     results_prefix,
 )
+from dropbatch.reporting.notifications import PROGRESS
 from dropbatch.reporting.phrases import iso
 from dropbatch.reporting.progress import (
     Times,
@@ -130,6 +134,18 @@ def write_rejected_page(context: Context, job: Job, problems: Problems, draft: s
 
     html = rejected_page(context, job, problems, what_to_do(job, problems, draft_steps(context, draft)))
     context.objects.put(context.buckets.results, results_prefix(job) + "report.html", html, HTML)
+
+
+def write_approval_page(context: Context, job: Job, reason: HeldReason, notice: Notification) -> None:
+    """Write `approval.html`: what a job will cost that waits for an approval, and its notice. A canary has its own."""
+    if reason not in APPROVABLE or reason is HeldReason.CANARY:
+        return
+    from dropbatch.reporting.report_page import approval_page  # jinja2, which a poll does not load
+
+    lines = takewhile(lambda line: not line.startswith(PROGRESS), notice.text.splitlines())
+    paragraphs = "\n".join(lines).replace("\n  ", " ").split("\n")  # an indented line continues the one before it
+    html = approval_page(context, job, approval_verdict(job, reason), paragraphs)
+    context.objects.put(context.buckets.results, results_prefix(job) + APPROVAL_PAGE_NAME, html, HTML)
 
 
 def write_draft(context: Context, job: Job, text: str) -> str:

@@ -11,6 +11,7 @@ from dropbatch.reporting.phrases import about, counted, dollars_or_null
 @dataclass(frozen=True, slots=True)
 class TrialRow:
     """A row of `try`. `met` says whether its answer is as expected; None if nothing is, or it has no good answer.
+    `unmet` names the columns that are not.
 
     `outcome` is that of its answer, empty if it has none. `reason` says then why, or why the answer is not good.
     """
@@ -25,6 +26,7 @@ class TrialRow:
     input_tokens: int = 0
     output_tokens: int = 0
     usd: Decimal | None = None
+    unmet: Sequence[str] = ()
 
     @property
     def is_good(self) -> bool:
@@ -35,13 +37,14 @@ class TrialRow:
 class Trial:
     """The rows of `try`. `paid` is what was paid now, of `asked` requests; answers to earlier requests cost nothing.
 
-    `page` is the key of its page in the results bucket.
+    `page` is the key of its page in the results bucket, `link` the page's address in the S3 console.
     """
 
     rows: Sequence[TrialRow]
     page: str = ""
     asked: int = 0
     paid: Decimal | None = Decimal(0)
+    link: str = ""
 
     @property
     def tried(self) -> list[TrialRow]:
@@ -78,7 +81,7 @@ class Trial:
         if self.asked:
             cost = "of unknown price" if self.paid is None else f"paid {about(self.paid)}"
             lines.append(f"{counted(self.asked, 'request')} answered at once, {cost}, without the discount of a batch.")
-        return [*lines, f"Rows and answers: s3://{bucket}/{self.page}"]
+        return [*lines, f"Rows and answers: s3://{bucket}/{self.page}", f"In the console: {self.link}"]
 
     def to_json(self) -> dict[str, Any]:
         """Return the members of the event."""

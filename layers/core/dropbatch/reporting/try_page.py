@@ -15,7 +15,7 @@ _TEMPLATE = (
     HEAD
     + """<body>
 <main>
-<h1>{{ name }}</h1>
+<h1>{{ breakable(name) }}</h1>
 <p class="verdict">{{ trial.verdict }}</p>
 <p class="soft">Each row of <code>try</code> was asked alone, without a batch and without its discount.
 {% if trial.asked %}{{ trial.asked }} of these answers came now,
@@ -27,7 +27,7 @@ _TEMPLATE = (
   {%- elif not row.outcome %}: not tried{% endif %}</h2>
 {% if row.reason %}
 <p>{{ row.reason[0] | upper }}{{ row.reason[1:] }}.</p>{% endif %}
-<table class="wide">
+<table class="wide columns">
   <caption>The row</caption>
   <tr class="head"><th>column</th><th>value</th></tr>
   {% for column, value in row.cells.items() %}
@@ -35,12 +35,14 @@ _TEMPLATE = (
   {% endfor %}
 </table>
 {% if row.answers %}
-<table class="wide">
+<table class="wide columns">
   <caption>The answer</caption>
-  <tr class="head"><th>column</th><th>answer</th><th>expected</th></tr>
+  <tr class="head"><th>column</th><th>answer</th>{% if row.expected %}<th>expected</th>{% endif %}</tr>
   {% for column, answer in row.answers.items() %}
   <tr><td data-label="column">{{ column }}</td><td class="text" data-label="answer">{{ answer }}</td>
-    <td class="text" data-label="expected">{{ row.expected.get(column, "") }}</td></tr>
+    {% if row.expected %}
+    <td class="text{{ " bad" if column in row.unmet }}" data-label="expected">{{ row.expected.get(column, "") }}</td>
+    {%- endif %}</tr>
   {% endfor %}
 </table>{% endif %}
 {% if row.outcome %}
@@ -75,7 +77,7 @@ def try_page(drop: Drop, trial: Trial) -> bytes:
             name=drop.key,
             title=f"{drop.key}: {trial.verdict}",
             money=money,
-            exact=lambda usd: f"${shown(usd)}",
+            exact=lambda usd: f"${shown(usd):,.5f}",
             **GLOBALS,
         )
     )

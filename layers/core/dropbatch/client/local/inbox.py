@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -17,6 +16,7 @@ from dropbatch.domain.drops import Drop
 from dropbatch.domain.errors import DropRejectedError
 from dropbatch.formats.file_types import check_deployed, file_type
 from dropbatch.formats.records import Record
+from dropbatch.intake.drafting import FirstRows, first_rows
 from dropbatch.intake.opening import Reader, open_drop
 from dropbatch.ports import BYTES, OpenAI
 from dropbatch.storage.context import Context
@@ -29,6 +29,7 @@ def local_inbox(file: Path, key: str, recipe: LocalRecipe | None) -> Iterator[Co
 
     If a use case has caught an exception in the block and logged it, raise it at the end.
     """
+    _check_can_be_read(key)
     with TemporaryDirectory(prefix="dropbatch-") as folder:
         observer = _KeepingObserver()
         offline = folder_context(Path(folder), cast(OpenAI, _Offline()), seconds_left=lambda: float("inf"))
@@ -46,27 +47,40 @@ def local_inbox(file: Path, key: str, recipe: LocalRecipe | None) -> Iterator[Co
             raise observer.raised
 
 
+def _check_can_be_read(key: str) -> None:
+    """Raise WrongUseError if this machine lacks the library for a file that the stack may be able to read."""
+    try:
+        check_deployed(file_type(key).kind)
+    except DropRejectedError as error:
+        if error.problems.has("parquet_disabled"):
+            raise WrongUseError(
+                "To read Parquet on this machine, install pyarrow: uv tool install '.[parquet]', or pip install pyarrow."
+            ) from error
+
+
 def open_local(context: Context, key: str) -> tuple[Reader, RecipeText | None]:
     """Open the file of a local inbox, with the recipe that counts for it. Raise DropRejectedError if that fails."""
-    inbox = context.buckets.inbox
-    info = context.objects.head(inbox, key)
     kind = file_type(key)
-    check_deployed(kind.kind)
-    recipe = find_recipe(context.objects, inbox, key)
-    drop = Drop(inbox, key, info.version_id, info.modified, info.size)
-    _, reader = open_drop(context, drop, kind, recipe)
+    recipe = find_recipe(context.objects, context.buckets.inbox, key)
+    _, reader = open_drop(context, _drop(context, key), kind, recipe)
     return reader, recipe
 
 
-def first_rows(file: Path, rows: int) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the columns of a file, none if each row names its own, and its first rows."""
+def local_first_rows(file: Path) -> FirstRows:
+    """Read the first rows of a file, for the draft of a recipe."""
     with local_inbox(file, file.name, None) as context:
         try:
-            reader, _ = open_local(context, file.name)
-            records = list(islice(records_of(reader), rows))
+            found = first_rows(context, _drop(context, file.name))
         except DropRejectedError as error:
             raise WrongUseError(error.problems.kept[0].message) from error
-    return list(reader.layout.columns), [record.values for record in records if record.values is not None]
+    if found is None:
+        raise WrongUseError(f"{file.name} has ready requests, and needs no recipe: dropbatch check {file}")
+    return found
+
+
+def _drop(context: Context, key: str) -> Drop:
+    info = context.objects.head(context.buckets.inbox, key)
+    return Drop(context.buckets.inbox, key, info.version_id, info.modified, info.size)
 
 
 def records_of(reader: Reader) -> Iterator[Record]:
