@@ -120,8 +120,8 @@ def test_the_first_rows_of_a_file_are_read_without_its_recipe(tmp_path: Path) ->
     (tmp_path / "b.jsonl").write_bytes(b'{"a": 1}\n{"b": 2}\n')
 
     rows = [{"id": "1", "größe": "ü"}, {"id": "2", "größe": "x"}]
-    assert local_first_rows(tmp_path / "a.csv") == (["id", "größe"], rows, None)
-    assert local_first_rows(tmp_path / "b.jsonl") == ([], [{"a": 1}, {"b": 2}], None)
+    assert local_first_rows(tmp_path / "a.csv") == (["id", "größe"], rows, {})
+    assert local_first_rows(tmp_path / "b.jsonl") == ([], [{"a": 1}, {"b": 2}], {})
     (tmp_path / "c.doc").write_bytes(b"x")
     with pytest.raises(WrongUseError, match="extension"):
         local_first_rows(tmp_path / "c.doc")
@@ -138,8 +138,21 @@ def test_the_first_rows_of_a_file_that_is_not_utf_8_are_read_as_it_seems_to_be(t
 
     found = local_first_rows(tmp_path / "a.csv")
 
-    assert (found.columns, found.encoding) == (header.split(";"), "windows-1252")
+    assert (found.columns, found.keys) == (header.split(";"), {"encoding": "windows-1252"})
     assert found.rows[1][found.columns[1]] == "Schön verpackt, süß und größer als gedacht"
+
+
+@pytest.mark.parametrize("title", ["Umfrage Q4", "Umfrage Q4;;"])
+def test_a_title_above_the_header_is_left_out(tmp_path: Path, title: str) -> None:
+    texts = ["Zu teuer für das, was es kann", "Schön verpackt, süß und größer als gedacht"]
+    lines = [title, "Nr;Note (1-5);Kommentar", f"1;4;{texts[0]}", f"2;5;{texts[1]}"]
+    (tmp_path / "a.csv").write_bytes("\r\n".join(lines).encode("cp1252"))
+
+    found = local_first_rows(tmp_path / "a.csv")
+
+    assert found.columns == ["Nr", "Note (1-5)", "Kommentar"]
+    assert [row["Kommentar"] for row in found.rows] == texts
+    assert found.keys == {"encoding": "windows-1252", "header": "2"}
 
 
 def test_parquet_needs_a_library_on_this_machine_whatever_the_stack_can_read(

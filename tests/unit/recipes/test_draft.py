@@ -48,9 +48,11 @@ def question(compiled: CompiledRecipe, row: Mapping[str, Any]) -> str:
     return str(system["content"])
 
 
-def test_the_encoding_of_a_file_is_a_key_only_if_it_is_known() -> None:
-    assert parse_recipe(draft(COLUMNS, REVIEWS, encoding="windows-1252").encode()).encoding == "windows-1252"
-    assert draft(COLUMNS, REVIEWS, encoding="windows-1252").count("encoding: ") == 1
+def test_keys_that_are_needed_to_read_a_file_are_in_its_draft_once() -> None:
+    text = draft(COLUMNS, REVIEWS, keys={"encoding": "windows-1252", "header": "3"})
+    recipe = parse_recipe(text.encode())
+    assert (recipe.encoding, recipe.header) == ("windows-1252", 3)
+    assert (text.count("encoding: "), text.count("header: ")) == (1, 1)
     assert parse_recipe(draft(COLUMNS, REVIEWS).encode()).encoding is None
     assert "# encoding: cp1252" in draft(COLUMNS, REVIEWS)
 

@@ -1,6 +1,7 @@
 """The commands that need no account: `init` and `check`; and `try`, which asks OpenAI about a few rows."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -55,12 +56,12 @@ def init(
     target = output or file.parent / RECIPE_NAMES[0]
     if target.exists() and not force:
         raise WrongUseError(f"{target} is there already: --force replaces it, --output names another file.")
-    text = draft(found.columns, found.rows, ask, found.encoding)
+    text = draft(found.columns, found.rows, ask, found.keys)
     target.write_text(text, encoding="utf-8")
     if as_json:
         print_json({"recipe": str(target), "columns": list(found.columns), "text": text})
         return
-    say(f"Drafted {target}. Read it, then: dropbatch check {file}")
+    say(f"Drafted {target}. Read it, then: dropbatch check {shlex.quote(str(file))}")
 
 
 def check(file: LocalFile, recipe: RecipeFile = None, to: To = None, as_json: AsJson = False) -> None:
@@ -74,7 +75,7 @@ def check(file: LocalFile, recipe: RecipeFile = None, to: To = None, as_json: As
     else:
         say(*checked.lines)
         if checked.needs_recipe:
-            say(f"`dropbatch init {file}` drafts one.")
+            say(f"`dropbatch init {shlex.quote(str(file))}` drafts one.")
     raise typer.Exit(ExitCode.DONE if checked.is_usable else ExitCode.REJECTED)
 
 

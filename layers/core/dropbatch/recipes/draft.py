@@ -65,12 +65,25 @@ _OFF = (
 """The keys that few files need: each with a value, and what it is for."""
 
 
+_WHY = {
+    "encoding": "The file is not UTF-8, and this seems to be its encoding. Check letters with accents in the answers.",
+    "header": "The file seems to begin with a title. This is the line of its header.",
+}
+"""Why a file needs a key to be read."""
+
+_NO_KEYS: Mapping[str, str] = {}
+
+
 def draft(
-    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], ask: str | None = None, encoding: str | None = None
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    ask: str | None = None,
+    keys: Mapping[str, str] = _NO_KEYS,
 ) -> str:
     """Return the text of a recipe for a file with these columns, none if only the rows say them, and first rows.
 
-    `ask` is the question that a person wants answered about each row. `encoding` is that of a file that is not UTF-8.
+    `ask` is the question that a person wants answered about each row. `keys` are needed to read the file: its
+    `encoding`, or the line of its `header`.
     """
     names = columns_of(columns, rows)
     text, identity = find_text(names, rows), find_id(names, rows)
@@ -81,8 +94,8 @@ def draft(
     lines += ["# The question. It is the same for all rows.", f"system: {_constant(question, names, text)}", ""]
     lines += [*_prompt(text, rows), "", *_schema(answer), "", *_prefix(names, answer)]
     lines += _label(identity, names)
-    lines += _encoding(encoding)
-    lines += ["# Keys that few files need:", *_off(encoding), ""]
+    lines += _reading(keys)
+    lines += ["# Keys that few files need:", *_off(keys), ""]
     lines += [*_try(text, rows), *_expect(find_labels(names, rows, (text, identity)))]
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -165,19 +178,17 @@ def _label(identity: str | None, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _encoding(encoding: str | None) -> list[str]:
-    if encoding is None:
-        return []
-    return [
-        "# The file is not UTF-8, and this seems to be its encoding. Check letters with accents in the answers.",
-        f"encoding: {encoding}",
-        "",
-    ]
+def _reading(keys: Mapping[str, str]) -> list[str]:
+    """Return the keys that are needed to read the file, each with the reason."""
+    lines = []
+    for name, value in keys.items():
+        lines += [f"# {_WHY[name]}", f"{name}: {value}", ""]
+    return lines
 
 
-def _off(encoding: str | None) -> list[str]:
-    """Return the keys that few files need, as comments."""
-    return [f"# {key}: {value}  # {why}" for key, value, why in _OFF if key != "encoding" or encoding is None]
+def _off(keys: Mapping[str, str]) -> list[str]:
+    """Return the keys that few files need, and this one does not, as comments."""
+    return [f"# {key}: {value}  # {why}" for key, value, why in _OFF if key not in keys]
 
 
 def _try(text: str | None, rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -54,7 +54,7 @@ def _check_can_be_read(key: str) -> None:
     except DropRejectedError as error:
         if error.problems.has("parquet_disabled"):
             raise WrongUseError(
-                "To read Parquet on this machine, install pyarrow: uv tool install '.[parquet]', or pip install pyarrow."
+                "To read Parquet on this machine, install pyarrow: pip install pyarrow, or uv tool install '.[parquet]'"
             ) from error
 
 
