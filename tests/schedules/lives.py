@@ -173,14 +173,15 @@ class Life:
 
     def step(self) -> Step:
         """Deliver messages, or poll: in a tick, due messages are delivered before the poll and after it."""
-        begun, self.faults.touched = len(self.faults.calls), defaultdict(set)
+        begun, touched = len(self.faults.calls), defaultdict[str, set[int]](set)
+        self.faults.touched = touched
         is_over = False
         if not self._deliver():
             is_over = self._has_polled
             if not is_over:
                 invoke(self.fake, lambda: poll(self.fake.context))
             self._has_polled = not is_over
-        return Step(self.faults.touched, range(begun, len(self.faults.calls)), self._moment() if is_over else None)
+        return Step(touched, range(begun, len(self.faults.calls)), self._moment() if is_over else None)
 
     def _deliver(self) -> bool:
         """Deliver a message of each queue. Return whether there was one."""
