@@ -97,7 +97,7 @@ class FakeContext:
             secret_name="the-secret",
             openai_base_url=self.openai_base_url,
             zone=self.zone,
-            answering=seen("openai", self.openai) if self.tries_at_once else None,
+            answering=seen("answering", self.openai) if self.tries_at_once else None,
         )
 
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from math import inf
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from botocore.exceptions import ClientError, EndpointConnectionError
 
@@ -50,8 +50,8 @@ def calls() -> dict[str, str]:
     for member, hint in get_type_hints(Context).items():
         names = [its.__name__ for its in (hint, *get_args(hint)) if its in protocols.values()]
         for name in names:
-            places = [member] if hint is protocols[name] else [f"{member}.{place}" for place in QUEUES_OF_DEAD_LETTERS]
-            for place in places:
+            queues = QUEUES_OF_DEAD_LETTERS if get_origin(hint) is Mapping else ()
+            for place in [f"{member}.{queue}" for queue in queues] or [member]:
                 found.update({f"{place}.{call}": name for call in methods_of(protocols[name])})
     seen = set(found.values()) | _PARTS | _NO_FAULTS | {"Protocol"}
     assert set(protocols) <= seen, f"unknown ports: {set(protocols) - seen}"
@@ -114,6 +114,8 @@ def errors_of(call: str) -> dict[str, Callable[[], Exception]]:
         if method == "key_version":
             return {"key": lambda: OpenAIAuthError("secret_unreadable")}
         return _OPENAI if method in ("newest", "upload", "sees", "delete_file", "has_model") else _OPENAI | _GONE
+    if protocol == "Answering":
+        return {name: its for name, its in _OPENAI.items() if name != "refused"}  # that is a response
     if protocol == "Objects":
         return _READING if method in ("head", "blocks", "read_range") else _AWS | _KMS
     return _AWS | (_KMS if protocol in ("Topics", "Queue", "EventBus") else {})

@@ -20,6 +20,7 @@ from dropbatch.domain.spending import MonthSpending, MonthTotal
 from dropbatch.domain.states import ENDED_JOBS, BatchState, JobState
 from dropbatch.polling.index_pages import MAX_LISTED
 from dropbatch.ports import Audience, Notification
+from dropbatch.recipes.key_values import MAX_TRIED_ROWS
 from dropbatch.reporting.event_members import GAVE_UP_REASONS, results_prefix
 from dropbatch.storage.repository import Repository, from_item
 from tests.driving import batches, jobs
@@ -178,6 +179,8 @@ def problems_of(life: "Life", healthy: "Life") -> list[str]:
     found += problems_of_jobs(life, life.jobs())
     found += _all_ended(life)
     found += _neighbours_in_time(life, healthy)
+    if len(life.openai.asked) > MAX_TRIED_ROWS:
+        found.append("more requests for a version of a recipe than are promised")
     if life.fake.chains.stopped:
         found.append("a wait is a chain of messages, which Lambda ends")
     if any(life.folder.iterdir()):

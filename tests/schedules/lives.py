@@ -38,6 +38,7 @@ DATES = ("not_before", "lease_until", "deadline_at", "notify_after")
 
 RAW, TABLE, BESIDE, LATE, LAST = "raw/raw.jsonl", "csv/table.csv", "beside/beside.csv", "late/late.csv", "last/last.csv"
 NEIGHBOURS = (BESIDE, LATE, LAST)
+TRIED = "tried/recipe.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class Life:
     # Events from outside
 
     def _drop(self, action: Action) -> None:
-        if action.data:
+        if action.data and action.key != TRIED:
             self.dropped[action.key] = self.clock()
         drop(self.fake, action.key, action.data)
 
@@ -309,6 +310,7 @@ def actions_of(schedule: Schedule) -> list[Action]:
         Action(START, RAW, raw_lines()),
         Action(START, TABLE, b"text\n" + b"".join(b"t %d\n" % n for n in range(1, 6))),
         Action(START, BESIDE, b"text\nx\ny\n"),
+        Action(START, TRIED, RECIPE + b"try: [{text: tried 1}, {text: tried 2}]\n"),
         Action(START + first + 30 * MINUTE, LATE, b"text\nz\n"),
     ]
     if schedule.shape % 3 == 1:

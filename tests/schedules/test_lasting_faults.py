@@ -73,6 +73,8 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Life]:
 def test_invariants_hold_without_faults(healthy: Callable[[int], Life]) -> None:
     for shape in range(SHAPES):
         assert problems_of(healthy(shape), healthy(shape)) == []
+        tried = {each.detail["tried"]["tried"] for _, _, each in healthy(shape).notified if "tried" in each.detail}
+        assert tried == {2}, "a recipe is tried beside the drops"
 
 
 @cache
