@@ -97,6 +97,11 @@ def test_one_number_has_one_bar() -> None:
     assert len(histogram(numbers(0.5))) == 1
 
 
+def test_counts_have_commas_and_years_have_none() -> None:
+    (bar,) = histogram(numbers(*[2024] * 1_221))
+    assert (bar.label, bar.times, bar.words) == ("2024", "1,221", "2,024: 1,221")
+
+
 def test_each_type_of_value_has_its_chart() -> None:
     tally = Tally()
     tally.distributions.columns = {

@@ -157,7 +157,7 @@ def histogram(numbers: "Numbers") -> list[Upright]:
         words = f"under {number(lower + step)}" if is_first else number(lower) if single else f"{number(lower)} {to}"
         height = max(1.0, round(HISTOGRAM_HEIGHT * count / most, 1)) if count else 0
         left, wide = round(place * slot + slot * 0.06, 2), round(slot * 0.88, 2)
-        bars.append(Upright(left, wide, height, label, compact(count) if count else "", f"{words}: {count:,}"))
+        bars.append(Upright(left, wide, height, label, _above(count), f"{words}: {count:,}"))
     return bars
 
 
@@ -227,6 +227,11 @@ def compact(value: float) -> str:
         if abs(value) >= 0.9995 * size:
             return _scaled(value / size) + letter
     return _scaled(value / 1e3) + "k"
+
+
+def _above(count: int) -> str:
+    """Return a count for above a bar, with a comma; years and the like on an axis have none."""
+    return "" if not count else f"{count:,}" if count < 10_000 else compact(count)
 
 
 def _scaled(value: float) -> str:
