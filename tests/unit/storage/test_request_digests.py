@@ -35,6 +35,20 @@ def test_each_row_finds_the_first_row_with_its_request(names: list[int], at_once
         assert found + added(again, names[handed_over:], len(found) + 1, at_once) == expected(names)
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 7])
+def test_rows_are_found_in_each_of_many_tables(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    """The rows of one chunk find earlier ones in several full tables, and in the newest."""
+    monkeypatch.setattr(request_digests, "_MIN_SLOTS", 8)
+    digests = RequestDigests()
+    names = [*range(200), *range(0, 200, 3), *range(150, 300), *range(299, -1, -1)]
+    assert added(digests, names, 1, at_once) == expected(names)
+    assert len(digests._tables) >= 4
+    assert (
+        added(digests, [0, 400, 250, 400, 20, 100], len(names) + 1, 6)
+        == expected([*names, 0, 400, 250, 400, 20, 100])[-6:]
+    )
+
+
 def test_rows_without_a_request_leave_a_gap() -> None:
     digests = RequestDigests()
     assert digests.add(b"a", 3) == 0

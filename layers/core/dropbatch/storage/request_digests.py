@@ -3,7 +3,7 @@
 import secrets
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
+from itertools import compress, repeat
 from typing import Literal
 
 from xxhash import xxh3_128_digest
@@ -70,9 +70,9 @@ class _Requests:
         self.words: Sequence[int] = memoryview(words).cast("I").tolist()
 
     def leave_out(self, found: Sequence[int]) -> None:
-        """Keep only those that have found no row."""
-        self.hashes = [each for each, row in zip(self.hashes, found, strict=True) if not row]
-        self.words = [word for word, row in zip(self.words, found, strict=True) if not row]
+        """Keep only those that have found no row. `found` has an entry for each place in the chunk."""
+        kept = [not found[word & _ROW_BITS] for word in self.words]
+        self.hashes, self.words = list(compress(self.hashes, kept)), list(compress(self.words, kept))
 
 
 class RequestDigests:
