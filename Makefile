@@ -63,8 +63,8 @@ bench: setup ## Measure how fast it is, into benchmarks/latest.json (FIGURES="bu
 peers: setup ## Compare the speed with other packages, into benchmarks/latest.json; installs them apart
 	@PYTHONPATH=layers/core $(BIN)/python -m tools.capacity.peers
 
-costs: setup ## Print the tables of docs/maintainers/scale.md: the calls and the cost of a day, and the quotas
-	@PYTHONPATH=layers/core $(BIN)/python -m tools.capacity.costs
+costs: setup ## Print the tables of docs/scale.md: the calls and the cost of a day, and the quotas
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.costs
 
 quotes: setup ## Write the table of docs/costs.md: quotes of all examples against what they come to
 	@PYTHONPATH=layers/core $(BIN)/python -m tools.capacity.quotes

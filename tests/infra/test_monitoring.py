@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from benchmarks import costs
 from tests.infra.reading import Template, as_list, of_type, permissions, references, statements
-from tools.capacity import costs
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "layers" / "core" / "dropbatch"

@@ -1,4 +1,4 @@
-"""Studies of how far Dropbatch scales, what it costs, and how it compares. `docs/maintainers/scale.md` has the answers.
+"""Studies of how far Dropbatch scales, what it costs, and how it compares. `docs/scale.md` has the answers.
 
 | study | question | command |
 | --- | --- | --- |

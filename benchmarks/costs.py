@@ -2,7 +2,7 @@
 
 The study counts calls by running the real use cases over counting fakes, on drops of one shard and of eleven, and so
 separates the cost of a drop from that of a shard of 50,000 rows. The benchmarks measure the seconds. Both are in
-docs/maintainers/scale.md, and its tables follow from them: `make costs` counts again and prints the tables.
+docs/scale.md, and its tables follow from them: `make costs` counts again and prints the tables.
 """
 
 import math
