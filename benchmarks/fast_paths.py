@@ -143,6 +143,7 @@ def steps(rows: int = ROWS) -> dict[str, Callable[[], object]]:
         "formats/csv/fast_reader": lambda: _exhaust(_drop("r.csv", csv_data).chunks()),
         "formats/fast_text_lines": lambda: _exhaust(_drop("r.txt", texts).chunks()),
         "formats/fast_counting": lambda: _exhaust(_drop("r.jsonl", lines).pass_over()),
+        "formats/jsonl/fast_lines": lambda: _exhaust(_drop("r.jsonl", lines).chunks()),
         "formats/jsonl/fast_names": lambda: [parse_object(line, 1) for line in lines.splitlines()],
         "formats/jsonl/fast_objects": lambda: _exhaust(_drop("r.json", document).chunks()),
         "formats/jsonl/fast_raw_requests": lambda: _build(RequestBuilder(None), _drop("r.jsonl", raw_data).chunks()),

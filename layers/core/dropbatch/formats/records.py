@@ -94,8 +94,8 @@ class Cells(Chunk):
 
     def records(self) -> list[Record]:
         values = [dict(zip(self.columns, row, strict=True)) for row in zip(*self.cells, strict=True)]
-        return list(map(_new_record, zip(count(self.number), self.lines, self.raws, values, repeat(None))))
+        return list(map(new_record, zip(count(self.number), self.lines, self.raws, values, repeat(None))))
 
 
-_new_record = partial(tuple.__new__, Record)
+new_record = partial(tuple.__new__, Record)
 """Makes a Record of an iterable of its members, without the call of a Python function."""

@@ -76,7 +76,7 @@ def read_one_by_one(lines: list[bytes]) -> Requests:
 
 def test_lines_of_the_same_form_are_one_chunk() -> None:
     chunks = list(drop("r.jsonl", b"".join(ALIKE)).chunks())
-    assert [type(chunk).__name__ for chunk in chunks[:2]] == ["Records"] * 2, "the first two lines give the shape"
+    assert [type(chunk).__name__ for chunk in chunks[:2]] == ["ObjectRows"] * 2, "the first two lines give the shape"
     assert sum(len(chunk.raws) for chunk in chunks if isinstance(chunk, RawChunk)) == 98
     assert read_together(ALIKE) == read_one_by_one(ALIKE)
 

@@ -6,7 +6,7 @@ keeps integers over 64 bits exact. It does not see a name that is used twice in 
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from dropbatch import fast_paths
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.encodings import NOT_UTF_8, UTF_8, undecodable
+from dropbatch.formats.jsonl.fast_lines import read_objects
 from dropbatch.formats.jsonl.fast_names import has_unique_names
 from dropbatch.formats.jsonl.repeated_keys import find_repeated_key, too_deep
 from dropbatch.formats.lines import Lines
@@ -35,8 +36,11 @@ def read_chunks(lines: Lines, number: int) -> Iterator[Chunk]:
             number += len(chunk.raws)
 
 
-def read_records(raws: Sequence[bytes], number: int, line: int) -> Records | None:
-    """Return the rows of lines, parsed one by one; None if all lines are blank."""
+def read_records(raws: list[bytes], number: int, line: int) -> Chunk | None:
+    """Return the rows of lines; None if all lines are blank."""
+    found = read_objects(raws, number, line) if fast_paths.enabled() else None
+    if found is not None:
+        return found
     records: list[Record] = []
     for at, raw in enumerate(raws, line):
         if not raw.isspace():
