@@ -3,13 +3,14 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from dropbatch.adapters.s3 import PROGRESS_TAG, S3Objects
+from dropbatch.adapters.s3 import COPIES_AT_ONCE, PROGRESS_TAG, S3Objects
 from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError, StaleItemError
 from dropbatch.ports import Objects, Piece, Table
 from tests.contract.conftest import REGION, real_table
@@ -615,3 +616,19 @@ def test_a_large_join_that_conflicts_leaves_no_upload(
         objects.join(pieces, "bbb", "joined", "text/plain", instead_of='"gone"')
     assert uploads(objects) == 0
     assert b"".join(objects.blocks("bbb", "joined")) == b"another"
+
+
+@pytest.mark.slow
+def test_s3_copies_several_parts_at_once(aws: None) -> None:
+    client = client_of_s3()
+    objects = S3Objects(client)
+    pieces, whole = pieces_of(objects, [(5 * MIB, 0)] * (2 * COPIES_AT_ONCE))
+    copy, all_at_work = client.upload_part_copy, Barrier(COPIES_AT_ONCE, timeout=60)
+
+    def copy_with_others(**place: Any) -> Any:
+        all_at_work.wait()  # fails unless as many others are at work
+        return copy(**place)
+
+    client.upload_part_copy = copy_with_others
+    assert objects.join(pieces, "bbb", "joined", "text/plain") is None
+    assert b"".join(objects.blocks("bbb", "joined")) == whole

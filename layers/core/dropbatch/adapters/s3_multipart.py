@@ -45,6 +45,11 @@ Part = list[Range]
 """The ranges of one part. A single range is copied where S3 can; several ranges are fetched."""
 
 
+def is_copied(part: Part) -> bool:
+    """Return whether S3 copies a part; else its bytes are fetched and sent."""
+    return len(part) == 1 and part[0].can_be_copied
+
+
 def parts_of(pieces: Sequence[Piece]) -> list[Part]:
     """Return the parts that the pieces make in their order; no part is empty."""
     total = sum(map(len, pieces))
