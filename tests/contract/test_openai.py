@@ -1034,5 +1034,10 @@ USAGE = {
     ],
 )
 def test_the_tokens_of_a_batch_are_none_if_the_server_does_not_count_them(usage: Any, expected: Any) -> None:
-    wire = Wire(httpx2.Response(200, json={**BATCH, "usage": usage}))
+    wire = Wire(httpx2.Response(200, json={**BATCH, "status": "completed", "usage": usage}))
     assert wire.adapter().retrieve("batch_1").usage == expected
+
+
+def test_the_tokens_of_a_batch_count_once_it_has_ended() -> None:
+    wire = Wire(httpx2.Response(200, json={**BATCH, "status": "in_progress", "usage": USAGE}))
+    assert wire.adapter().retrieve("batch_1").usage is None

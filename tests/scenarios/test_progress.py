@@ -195,7 +195,7 @@ def test_a_poll_at_work_while_a_job_ends_leaves_the_end_in_the_file(
         put(bucket, key, data, *more, **options)
 
     monkeypatch.setattr(fake.objects, "put", put_late)
-    result_files.write_status(context, stale, [])
+    result_files.write_status(context, stale, [], result_files.read_history(context))
     monkeypatch.setattr(fake.objects, "put", put)
     assert later
     fake.openai.ending = OpenAIStatus.COMPLETED

@@ -257,7 +257,7 @@ class RemoteBatch:
     completed: int = 0
     failed: int = 0
     errors: Sequence[tuple[str, str, int | None]] = ()  # (code, message, 1-based line)
-    usage: RemoteUsage | None = None  # None if the server reports none
+    usage: RemoteUsage | None = None  # None until it has ended, and if the server reports none
 
 
 class Download(Protocol):

@@ -7,7 +7,7 @@ import msgspec
 
 from dropbatch.adapters.openai_errors import code_of
 from dropbatch.domain.errors import OpenAIOutcomeUnknownError
-from dropbatch.domain.states import OpenAIStatus
+from dropbatch.domain.states import TERMINAL, OpenAIStatus
 from dropbatch.ports import RemoteBatch, RemoteUsage
 
 _STATUSES = {status.value: status for status in OpenAIStatus} | {"canceled": OpenAIStatus.CANCELLED}
@@ -26,11 +26,12 @@ def read_answer(answer: bytes) -> dict[str, Any]:
 
 def remote_batch(batch: Mapping[str, Any]) -> RemoteBatch:
     try:
+        status = _STATUSES.get(batch["status"], OpenAIStatus.UNKNOWN)
         counts = batch.get("request_counts") or {}
         errors = (batch.get("errors") or {}).get("data") or []
         return RemoteBatch(
             id=batch["id"],
-            status=_STATUSES.get(batch["status"], OpenAIStatus.UNKNOWN),
+            status=status,
             created_at=int(batch["created_at"]),
             input_file_id=batch["input_file_id"],
             metadata=batch.get("metadata") or {},
@@ -43,7 +44,7 @@ def remote_batch(batch: Mapping[str, Any]) -> RemoteBatch:
                 (code_of(error.get("code"), "batch_failed"), str(error.get("message") or ""), _line_of(error))
                 for error in errors
             ],
-            usage=_usage_of(batch),
+            usage=_usage_of(batch) if status in TERMINAL else None,  # else it can still change
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         raise OpenAIOutcomeUnknownError("unreadable_answer") from None

@@ -137,11 +137,13 @@ class _Tick:
                 context.observer.exception("a job could not be moved on", job_id=job_id)
 
     def _write_statuses(self, context: Context) -> None:
+        history = result_files.read_history(context)
+
         def write(context: Context, job_id: str) -> None:
             job = self._open.jobs.get(job_id)
             if job is not None and (job.state in WORKING_JOBS or job.progress is not None):
                 open_batches = [batch for batch in self._open.by_job[job_id] if batch.state not in CLOSED]
-                result_files.write_status(context, job, open_batches)
+                result_files.write_status(context, job, open_batches, history)
 
         self._each_job(context, write)
 

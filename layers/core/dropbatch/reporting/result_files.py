@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -221,17 +221,22 @@ def write_latest(context: Context, job: Job, status: str | None = None) -> None:
         )
 
 
-def write_status(context: Context, job: Job, open_batches: Sequence[Batch]) -> None:
+History = Callable[[str, str], Sequence[int]]
+"""A function of an endpoint and a model that returns how many seconds its batches took in earlier jobs."""
+
+
+def write_status(context: Context, job: Job, open_batches: Sequence[Batch], history: History) -> None:
     """Write `status.json` if its contents have changed, or if the end that it estimates has passed.
 
-    Only open batches can change, so they show whether to read all batches and write the file.
+    Only open batches can change, so they show whether to read all batches and write the file. `history` says how long
+    batches of an endpoint and a model took before.
     """
     now = context.now()
     digest = hashlib.sha256(repr(state_digest(job, open_batches)).encode()).hexdigest()
     if digest == job.status_digest and not 0 < job.status_until < now:
         return
     batches = context.repository.batches(job.id)
-    expected = estimate(job, batches, _times_of(context, batches), now)
+    expected = estimate(job, batches, _times_of(history, batches), now)
     progress = {
         **job_members(context, job, "status", str(job.state)),
         "phase": phase(job, open_batches),
@@ -279,14 +284,23 @@ def correct_status(context: Context, job: Job, decided: Mapping[str, Any] | None
         context.observer.exception("status.json could not be written again", job_id=job.id)
 
 
-def _times_of(context: Context, batches: Sequence[Batch]) -> Times:
+def read_history(context: Context) -> History:
+    """Return a function that reads once, for each endpoint and model, how long its batches took in earlier jobs."""
+
+    @cache
+    def history(endpoint: str, model: str) -> Sequence[int]:
+        return context.repository.usage_history("", endpoint, model, "").seconds
+
+    return history
+
+
+def _times_of(history: History, batches: Sequence[Batch]) -> Times:
     """Return a function that says how long batches like one took: those of its model, and the job's own among these."""
 
     @cache
     def times(endpoint: str, model: str) -> Sequence[int]:
         own = [seconds_taken(batch) for batch in batches if (batch.endpoint, batch.model) == (endpoint, model)]
-        history = context.repository.usage_history("", endpoint, model, "")
-        return [*history.seconds, *(seconds for seconds in own if seconds is not None)]
+        return [*history(endpoint, model), *(seconds for seconds in own if seconds is not None)]
 
     return lambda batch: times(batch.endpoint, batch.model)
 

@@ -269,16 +269,22 @@ def to_item(item: Item) -> dict[str, Any]:
     return {"pk": pk, "sk": sk, "v": VERSION, "rev": item.rev, **held}
 
 
-def _empty_by_default(kind: type[Item]) -> frozenset[str]:
-    """Return the members of a kind of item whose default is 0, False, or an empty text or collection."""
+def _defaults(kind: type[Item]) -> dict[str, Any]:
+    """Return the defaults of a kind of item by member, as the table holds them."""
     defaults = {
         member.name: member.default if member.default_factory is MISSING else member.default_factory()
         for member in fields(kind)
     }
-    return frozenset(name for name, default in defaults.items() if default is not None and not default)
+    return {name: msgspec.to_builtins(default) for name, default in defaults.items() if default is not MISSING}
 
 
-_EMPTY_BY_DEFAULT = {kind: _empty_by_default(kind) for kind in keys.KEYS}
+_DEFAULTS = {kind: _defaults(kind) for kind in keys.KEYS}
+"""msgspec takes twice as long to find out which members are missing."""
+
+_EMPTY_BY_DEFAULT = {
+    kind: frozenset(name for name, default in defaults.items() if default is not None and not default)
+    for kind, defaults in _DEFAULTS.items()
+}
 
 
 def from_item(item: Mapping[str, Any], kind: type[T]) -> T:
@@ -286,7 +292,8 @@ def from_item(item: Mapping[str, Any], kind: type[T]) -> T:
     version = item.get("v", VERSION)
     if version <= VERSION:
         try:
-            return msgspec.convert(item if version == VERSION else upgraded(item, kind), kind)
+            members = item if version == VERSION else upgraded(item, kind)
+            return msgspec.convert({**_DEFAULTS[kind], **members}, kind)
         except msgspec.ValidationError:
             pass  # the error's text may quote the item
     raise UnreadableItemError(keys.loggable_key(item["pk"], item["sk"]))
