@@ -14,8 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
+
+if TYPE_CHECKING:
+    from dropbatch.domain.batches import Batch
+    from dropbatch.domain.jobs import Job
 
 PAGE_BYTES = 1_048_576
 """Maximum size of a page of items, as DynamoDB's."""
@@ -134,30 +138,15 @@ class _Table:
 def aws(batches: int, jobs: int) -> type[_Server]:
     """Serve `batches` batches at OpenAI of `jobs` running jobs, empty queues, and buckets that accept everything."""
     from dropbatch.adapters.dynamodb import typed
-    from dropbatch.domain.batches import Batch
-    from dropbatch.domain.drops import Drop
-    from dropbatch.domain.jobs import Job
     from dropbatch.domain.poller import SweepCursor
-    from dropbatch.domain.states import BatchState, JobState, OpenAIStatus
     from dropbatch.storage.repository import to_item
 
     table = _Table()
     table.put(typed(to_item(SweepCursor(began_at=1, due_at=2**40, rev=1))))
     for number in range(jobs):
-        drop = Drop("dropbatch-inbox-1a2b3c", f"reviews/2026/{number}.csv", "v" * 32, NOW, 500_000_000)
-        job = Job(
-            id=_job(number), drop=drop, created_at=NOW, state=JobState.RUNNING, requested_at=NOW, rows=5_000_000,
-            recipe_sha256="0" * 64, shards=100, claim="0" * 64, deadline_at=2**40, sent_at=2**40, rev=3,
-        )  # fmt: skip
-        table.put(typed(to_item(job)))
+        table.put(typed(to_item(open_job(number))))
     for number in range(batches):
-        batch = Batch(
-            job_id=_job(number % jobs), shard=number // jobs, model_group=0, endpoint="/v1/chat/completions",
-            model="gpt-6-luna", requests=50_000, tokens=9_000_000, created_at=NOW, admitted_at=NOW, sent_at=NOW, rev=4,
-            state=BatchState.SUBMITTED, file_id=_batch(number)["input_file_id"], secret_version="0123456789ab",
-            openai_id=_batch(number)["id"], openai_status=OpenAIStatus.IN_PROGRESS, submitted_at=2**33,
-        )  # fmt: skip
-        table.put(typed(to_item(batch)))
+        table.put(typed(to_item(open_batch(number, jobs))))
 
     class Server(_Server):
         def do_PUT(self) -> None:
@@ -184,6 +173,32 @@ def aws(batches: int, jobs: int) -> type[_Server]:
                     self.answer(b"{}")
 
     return Server
+
+
+def open_job(number: int) -> "Job":
+    """Return a running job with batches at OpenAI."""
+    from dropbatch.domain.drops import Drop
+    from dropbatch.domain.jobs import Job
+    from dropbatch.domain.states import JobState
+
+    drop = Drop("dropbatch-inbox-1a2b3c", f"reviews/2026/{number}.csv", "v" * 32, NOW, 500_000_000)
+    return Job(
+        id=_job(number), drop=drop, created_at=NOW, state=JobState.RUNNING, requested_at=NOW, rows=5_000_000,
+        recipe_sha256="0" * 64, shards=100, claim="0" * 64, deadline_at=2**40, sent_at=2**40, rev=3,
+    )  # fmt: skip
+
+
+def open_batch(number: int, jobs: int) -> "Batch":
+    """Return a batch at OpenAI of one of `jobs` jobs."""
+    from dropbatch.domain.batches import Batch
+    from dropbatch.domain.states import BatchState, OpenAIStatus
+
+    return Batch(
+        job_id=_job(number % jobs), shard=number // jobs, model_group=0, endpoint="/v1/chat/completions",
+        model="gpt-6-luna", requests=50_000, tokens=9_000_000, created_at=NOW, admitted_at=NOW, sent_at=NOW, rev=4,
+        state=BatchState.SUBMITTED, file_id=_batch(number)["input_file_id"], secret_version="0123456789ab",
+        openai_id=_batch(number)["id"], openai_status=OpenAIStatus.IN_PROGRESS, submitted_at=2**33,
+    )  # fmt: skip
 
 
 def openai(batches: int, others: int) -> type[_Server]:

@@ -98,6 +98,15 @@ class _OpenAI(FakeOpenAI):
             self._ends[made.id] = self._clock() + min(MAX_BATCH_SECONDS, max(60, takes))
         return made
 
+    def show(self, batch: RemoteBatch) -> None:
+        """Show a batch that stays open."""
+        self.batches[batch.id] = batch
+        self._names.append(batch.id)
+
+    def end_at(self, batch_id: str, at: float) -> None:
+        """Have a batch end at another time."""
+        self._ends[batch_id] = at
+
     def move(self) -> None:
         """End the batches whose time has come."""
         for name in [name for name, end in self._ends.items() if end <= self._clock()]:
