@@ -44,9 +44,11 @@ class Lines(Iterator[bytes]):
         end = self._held.rfind(b"\n", self._at, self._at + size) + 1
         if not end:
             end = self._line_end(self._at)
-        data = self._held[self._at : end]
-        lines = BytesIO(data).readlines()
-        if len(data) > self._limit:
+        size = end - self._at
+        stream = BytesIO(self._held)  # it does not copy them
+        stream.seek(self._at)
+        lines = stream.readlines(size) if size else []  # up to `end`, where a line ends
+        if size > self._limit:
             fit = next((place for place, line in enumerate(lines) if len(line) > self._limit), len(lines))
             if lines and not fit:
                 raise DropRejectedError.because(too_long(self.number, self._limit))
