@@ -13,12 +13,17 @@ class Pace:
     sent: int = 0  # by the last poll
 
 
+COLLECT_WINDOW = 32
+"""How many batches are sent to be collected by the first poll of a stack: what its functions collect in a minute. With
+fewer, results of a new stack's first busy hour would wait for polls."""
+
+
 @dataclass(slots=True)
 class Poller(WorkItem):
     """The poller's lease, and the pace of each queue."""
 
     dispatch: "Pace" = field(default_factory=lambda: Pace())
-    collect: "Pace" = field(default_factory=lambda: Pace())
+    collect: "Pace" = field(default_factory=lambda: Pace(COLLECT_WINDOW))
     last_completed_at: int = 0  # when the last completed poll began
 
 
