@@ -1,4 +1,4 @@
-"""What the poll reports while something is wrong: one metric for all that only a person can help."""
+"""The poll reports one metric while something is wrong that only a person can help, and costs nothing before."""
 
 import pytest
 

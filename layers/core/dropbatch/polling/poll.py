@@ -94,7 +94,7 @@ class _Tick:
             ("status files", 0.5, self._write_statuses),
             ("index pages", 0.3, write_pages),
             ("files at OpenAI", 0.1, lambda context: delete_remote_files(context, self._open.ended_jobs)),
-            ("dead letters", 0.5, take_dead_letters),
+            ("dead letters", 0.5, lambda context: take_dead_letters(context, self._poller.last_completed_at)),
             ("sweep", 1.0, sweep),
         ):
             try:

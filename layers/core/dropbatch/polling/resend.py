@@ -36,6 +36,10 @@ DELAYED_SECONDS = 10_800
 """After this time without a process that received a message, its item counts as stuck: nobody takes from the queue."""
 
 
+DEAD_LETTERS_SECONDS = 300
+"""How often the queues of dead letters are read."""
+
+
 class Messages:
     """The messages that are due, by queue: the poll's steps add to them, and one step sends them."""
 
@@ -136,8 +140,14 @@ def _message(item: WorkItem) -> dict[str, object]:
     raise AssertionError(f"no message is about a {type(item).__name__}")
 
 
-def take_dead_letters(context: Context) -> None:
-    """Have the items of dead letters tried again, as all items are, for a day."""
+def take_dead_letters(context: Context, since: int) -> None:
+    """Have the items of dead letters tried again, as all items are, for a day.
+
+    AWS bills a look at each queue, and these messages have failed for hours: a poll looks if five minutes have begun
+    since the last one, which began at `since`.
+    """
+    if context.now() // DEAD_LETTERS_SECONDS == since // DEAD_LETTERS_SECONDS:
+        return
     for name, queue in context.dead_letters.items():
         try:
             for receipt, message in queue.take():
