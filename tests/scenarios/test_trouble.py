@@ -1,5 +1,9 @@
 """The poll reports one metric while something is wrong that only a person can help, and costs nothing before."""
 
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from dropbatch.domain.states import JobState, OpenAIStatus
@@ -74,3 +78,23 @@ def test_a_day_of_normal_work_reports_only_that_polls_finish(fake: FakeContext) 
 
     billed = {name for name, _, _ in fake.observer.metrics} - fake.observer.job_metrics
     assert billed == {"BatchesOpen"}
+
+
+@pytest.mark.parametrize(("minutes", "polls", "looks"), [(1, 15, 3), (2, 15, 6), (15, 4, 4)])
+def test_dead_letters_are_looked_for_if_five_minutes_have_begun_however_rare_polls_are(
+    fake: FakeContext, minutes: int, polls: int, looks: int
+) -> None:
+    """AWS bills each look at a queue."""
+    taken = Counter[str]()
+    for name, letters in fake.dead_letters.items():
+
+        def counted(name: str = name, take: Callable[[], Any] = letters.take) -> Any:
+            taken[name] += 1
+            return take()
+
+        letters.take = counted  # type: ignore[method-assign]  # as it is, and counted
+    fake.clock.now = 1_750_000_200  # a multiple of five minutes
+    for _ in range(polls):
+        poll(fake.context)
+        fake.clock.sleep(60 * minutes)
+    assert set(taken.values()) == {looks}
