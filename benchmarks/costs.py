@@ -1,170 +1,256 @@
-"""The cost of a day, by number of rows, and the quotas that limit it: a model of measured figures and list prices.
+"""The cost of a month, of a drop and of a day, and the quotas that limit it: a model of counts, seconds and prices.
 
-The study counts calls by running the real use cases over counting fakes, on drops of one shard and of eleven, and so
-separates the cost of a drop from that of a shard of 50,000 rows. The benchmarks measure the seconds. Both are in
-docs/scale.md, and its tables follow from them: `make costs` counts again and prints the tables.
+Counts come from runs: the real use cases over an account that counts what AWS bills (`benchmarks/metering.py`), on
+drops of one shard and of eleven, which separates the cost of a drop from that of a shard of 50,000 rows. Alarms, keys
+and queues come from the template, seconds from `benchmarks/latest.json`, prices from `benchmarks/prices.toml`. The
+tables of docs/scale.md follow from the figures that it states: `make costs` counts again and prints them.
 """
 
+import json
 import math
+import re
 import tempfile
+import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from benchmarks.figures import read
+from benchmarks.metering import PLATFORM_LOG_BYTES, SQS_REQUESTS_A_MESSAGE, Bill, MeteredAccount
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.domain.poller import Pace, Poller
 from dropbatch.domain.states import ENDED_JOBS, JobState
+from dropbatch.money.price_list import find_model
 from dropbatch.polling.poll import poll
 from dropbatch.storage.repository import Repository
-from tests.driving import deliver, drop, jobs, rows
-from tests.fakes import answer_ok
-from tools.capacity.simulation import DAY, WORKERS, Account
+from tests.driving import deliver, drop, jobs
+from tests.fakes import RESULTS, WORK, answer_ok
+from tests.infra.reading import Loader, Template, created, of_type
+from tools.capacity.simulation import DAY, WORKERS
 
-PRICES_AS_OF = "the middle of 2025"
-PRICES = {
-    # US dollars, list prices of us-east-1 without any free tier: https://aws.amazon.com/<service>/pricing/ for lambda,
-    # s3, dynamodb, sqs, sns, eventbridge, cloudwatch, xray, secrets-manager, kms. OpenAI's are of November 2026.
-    "Lambda, a GB-second (arm64)": 0.0000133334,
-    "Lambda, a million requests": 0.20,
-    "S3, a thousand PUT, COPY, POST or LIST": 0.005,
-    "S3, a thousand GET or HEAD": 0.0004,
-    "S3, a GB for a month": 0.023,
-    "DynamoDB, a million write units": 0.625,
-    "DynamoDB, a million read units": 0.125,
-    "SQS, a million requests": 0.40,
-    "SNS, a million requests": 0.50,
-    "EventBridge, a million events": 1.00,
-    "CloudWatch, a GB of logs": 0.50,
-    "CloudWatch, a metric for a month": 0.30,
-    "CloudWatch, an alarm for a month": 0.10,
-    "X-Ray, a million traces": 5.00,
-    "Secrets Manager, a secret for a month": 0.40,
-    "KMS, a key for a month": 1.00,
-    "OpenAI, a million input tokens (gpt-6-luna, batch)": 0.05,
-    "OpenAI, a million output tokens (gpt-6-luna, batch)": 0.25,
-}
+ROOT = Path(__file__).parents[1]
 
 SHARD_ROWS = 50_000
+RUN_ROWS = 50
+"""The rows of a shard in the runs that count."""
+
 ROW_BYTES, REQUEST_BYTES, ANSWER_BYTES = 500, 1_430, 1_000
 INPUT_TOKENS, OUTPUT_TOKENS = 180, 15
+MODEL = "gpt-6-luna"
 """A row of the benchmarks' drop: a review to classify."""
 
 PART_BYTES = 8_388_608
-WRITTEN_BYTES = 2 * ROW_BYTES + 2 * ANSWER_BYTES
-"""Bytes of a row that go into S3: the row in its shard, its outcome, its lines of responses and answers."""
-
+DAYS_OF_A_MONTH = 30
 POLLS = 1_440
-OPEN_LISTS = 5
-"""The lists of the sparse index that each poll reads: jobs, batches, ended jobs, pending objects and changed pages."""
+"""The polls of a day."""
 
-LONG_POLLS = 3 * 5 * DAY // 20
-"""Requests with which Lambda asks three queues for messages, five at once, each for 20 seconds."""
+POLLERS, LONG_POLL_SECONDS = 5, 20
+"""Lambda asks an idle queue for messages with five processes at once, each for 20 seconds. Without a maximum
+concurrency it may go down to two, but then a busy queue would take all functions of a new account:
+https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html"""
 
 INVOCATION_SECONDS = 0.2
 """The seconds of an invocation besides its rows: it reads and writes the table."""
 
-GB_OF_A_FUNCTION = 1769 / 1024
-POLL_GB, POLL_SECONDS = 0.5, 1.0
+FUNCTION_GB, POLL_GB = 1769 / 1024, 0.5
+COLLECT_DISK_GB = 9.5
+"""The disk of the collect function beyond the half GB that costs nothing."""
+
 NETWORK_BYTES_A_SECOND = 50_000_000
 """The assumed speed between a function, S3 and OpenAI."""
 
-LOG_BYTES = 600
-"""The size of a line. A call of a use case logs about two lines."""
-
 KEPT_MONTHS = 1
-"""How long a day's results are kept and paid for. Dropbatch deletes a job's working files when the job ends."""
+"""How long results are kept and paid for. Dropbatch deletes a job's working files when the job ends."""
 
-GAUGES = ("BatchesOpen", "OldestOpenBatchSeconds", "JobsStuck")
-"""The metrics that every poll reports. A metric is billed for the hours in which it is reported."""
-
-COUNTERS = (
-    "JobsAccepted",
-    "JobsRejected",
-    "StepsFailed",
-    "DeadLetters",
-    "DoubleBatches",
-    "UsageDifferences",
-    "CostUSD",
-    "SavedUSD",
-)
-METRICS = len(GAUGES) + len(COUNTERS) + len(Outcome) + len(ENDED_JOBS - {JobState.REJECTED})
-"""Maximum number of metrics. Rows by outcome and jobs by status are one metric for each value."""
-
-ALARMS = 20
 OPEN_HOURS = 2.0
-"""The assumed time that a batch is open at OpenAI. Polls read the open batches."""
+"""The assumed time that a batch is open at OpenAI. Each poll asks for its progress, and writes what is new."""
 
-BATCH_ITEM_BYTES = 900
 DAYS = {"1,000": (1, 1_000), "1 million": (10, 100_000), "100 million": (100, 1_000_000)}
 """For each number of rows a day: the number of drops, and the rows of each."""
 
+DROPS = {"10 rows": 10, "1,000 rows": 1_000, "a million rows": 1_000_000}
+
+IDLE_MONTH_USD, MILLION_ROWS_USD, TEN_ROWS_USD = 2.50, 0.10, 0.001
+"""The bounds of what AWS charges: for a month without a drop, for a million rows beside it, and for a drop of ten."""
+
 Figures = Mapping[str, float]
-UNITS = {"table.write_all": 9, "table.newest": 75}
-"""For how many calls some count. A transaction has three items when a batch reserves its price, and six when that is
-settled, and DynamoDB bills each of them twice. An index page has at most 500 jobs, of 600 bytes each."""
+Use = Mapping[str, float]
+"""The amount of each thing that AWS bills, by the name of its price."""
 
-COUNTED = {
-    "s3_writes": ("objects.put", "objects.put_new", "objects.writing", "objects.join"),
-    "s3_reads": ("objects.blocks", "objects.head"),
-    "table_writes": ("table.insert", "table.replace", "table.write_all", "table.renew", "table.delete"),
-    "table_reads": ("table.get", "table.query", "table.newest"),
-    "messages": ("intake.send", "dispatch.send", "collect.send"),
-    "notifications": ("topics.publish",),
-    "events": ("bus.publish",),
-    "openai": ("openai.upload", "openai.create", "openai.retrieve", "openai.list", "openai.streaming"),
+BILLED = (
+    "lambda_invocations",
+    "s3_writes",
+    "s3_reads",
+    "table_writes",
+    "table_reads",
+    "sqs_requests",
+    "sns_publishes",
+    "sns_mails",
+    "key_requests",
+    "secret_reads",
+    "events",
+)
+COUNTED = (*BILLED, "log_bytes", "openai_calls")
+"""What the runs count. A document states `<name>_a_drop`, `<name>_a_shard` and `<name>_a_poll`."""
+
+NEWS = ("s3_writes", "s3_reads", "table_writes", "table_reads")
+"""What a poll needs more if batches have progressed: `<name>_a_drops_news` and `<name>_a_shards_news`."""
+
+SECONDS = {
+    "submit_million_s": 12.0,
+    "collect_million_s": 15.0,
+    "cold_submit_s": 1.5,
+    "cold_collect_s": 1.5,
+    "warm_poll_s": 0.3,
 }
-"""The calls that each figure counts. A document states `<figure>_a_drop`, `<figure>_a_shard` and `<figure>_a_poll`."""
+"""Cautious seconds, used if benchmarks/latest.json has none: of one core for a million rows in and out, of the start
+and the first answer of a function, and of a poll with nothing open."""
 
-SECONDS = {"submit_million_s": 12.0, "collect_million_s": 15.0}
-"""Cautious seconds of one core for a million rows in and out, used if benchmarks/latest.json has none."""
+SERVICES = {
+    "Lambda": ("lambda_gb_seconds", "lambda_invocations", "lambda_disk_gb_seconds"),
+    "requests to S3": ("s3_writes", "s3_reads"),
+    "a month of storage in S3": ("s3_gb_months",),
+    "DynamoDB": ("table_writes", "table_reads"),
+    "SQS, SNS, EventBridge": ("sqs_requests", "sns_publishes", "sns_mails", "key_requests", "events", "ticks"),
+    "logs, alarms, metrics, secret": (
+        "log_gb",
+        "traces",
+        "alarm_months",
+        "metric_months",
+        "secret_months",
+        "secret_reads",
+    ),
+}
+
+
+@cache
+def _prices() -> Mapping[str, float]:
+    """Return the price of one of each thing that AWS bills."""
+    listed = tomllib.loads(Path(__file__).with_name("prices.toml").read_text(encoding="utf-8"))
+    return {name: its["dollars"] / its["per"] for name, its in listed.items()}
+
+
+@cache
+def template() -> Template:
+    found: Template = yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), Loader=Loader)
+    return found
+
+
+def dollars(use: Use) -> float:
+    return sum(amount * _prices()[name] for name, amount in use.items())
+
+
+# Counts ---------------------------------------------------------------------------------------------------------------
 
 
 def count() -> dict[str, float]:
-    """Count the calls of a drop, of each of its shards, and of a poll with nothing open, by service."""
-    one, eleven, idle = _calls(1), _calls(11), _calls(0)
-    figures = {}
-    for name, members in COUNTED.items():
-        first, all_of_them = (sum(UNITS.get(each, 1) * calls[each] for each in members) for calls in (one, eleven))
-        figures[f"{name}_a_shard"] = (all_of_them - first) / 10
-        figures[f"{name}_a_drop"] = first - figures[f"{name}_a_shard"]
-        figures[f"{name}_a_poll"] = float(sum(idle[member] for member in members))
+    """Count what a drop, each of its shards, and a poll with nothing open come to."""
+    (one, few, metrics), (eleven, many, _), (idle, _, gauges) = _run(1), _run(11), _run(0)
+    moved_one, moved_eleven = _run(1, moves=True)[0], _run(11, moves=True)[0]
+    figures: dict[str, float] = {}
+    for name in COUNTED:
+        figures[f"{name}_a_shard"] = (eleven[name] - one[name]) / 10
+        figures[f"{name}_a_drop"] = one[name] - figures[f"{name}_a_shard"]
+        figures[f"{name}_a_poll"] = float(idle[name])
+    for name in NEWS:
+        by_one, by_eleven = (
+            (its[name] - still[name]) / POLLS_WITH_NEWS for its, still in ((moved_one, one), (moved_eleven, eleven))
+        )
+        figures[f"{name}_a_shards_news"] = (by_eleven - by_one) / 10
+        figures[f"{name}_a_drops_news"] = by_one - figures[f"{name}_a_shards_news"]
+    figures["metrics_a_poll"] = float(len(gauges))
+    figures["metrics_a_drop"] = float(len(metrics - gauges))
+    figures["written_bytes_a_row"] = (eleven["written_bytes"] - one["written_bytes"]) / (10 * RUN_ROWS)
+    figures["kept_bytes_a_row"] = (many - few) / (10 * RUN_ROWS)
     return figures
 
 
-def _calls(shards: int) -> Counter[str]:
-    """Return the calls of a drop of `shards` shards without those of idle polls; those of an idle poll if it is 0."""
+def _run(shards: int, moves: bool = False) -> tuple[Bill, int, set[str]]:
+    """Return what a drop of `shards` shards came to without idle polls, the bytes that are kept of it, and its metrics.
+
+    The bill of no shard is that of an idle poll. If it `moves`, each poll sees that the batches have progressed.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        account = Account(Path(folder), limits=Limits(batch_requests=50))
-        account.openai.answer = answer_ok
-        account.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
+        account = MeteredAccount(Path(folder), limits=Limits(batch_requests=RUN_ROWS))
+        account.openai.answer = _answer
+        account.objects.drop("recipe.yaml", f'model: {MODEL}\nprompt: "{{{{ text }}}}"\n'.encode())
         wide = Pace(64)  # as on a busy stack: all batches go in one poll
         Repository(account.table).save(Poller(dispatch=wide, collect=wide))
-        poll(account.context)  # the first one begins the sweep
-        idle = _of_a_poll(account)
-        account.calls.clear()
+        with account.metering():
+            poll(account.context)  # the first one begins the sweep
+        idle = _of_idle_polls(account)
         if not shards:
-            return idle
-        drop(account, "work/a.csv", rows(50 * shards))  # in a folder, which has an index page of its own
-        polls = 0
-        for wait in (60, 86_000, *[60] * 20):
-            deliver(account)
-            account.clock.sleep(wait)
-            account.openai.move()
+            return idle, 0, account.metrics
+        before = _kept(account)
+        with account.metering() as bill:
+            drop(account, "work/a.csv", _rows(RUN_ROWS * shards))  # in a folder, which has an index page of its own
+            bill["events"] += 1
+            bill["messages"] += 1
+            polls = _until_all_is_done(account, bill, moves)
+            bill["secret_reads"] += 2  # submit and collect are processes of their own
+        for name, amount in idle.items():
+            bill[name] -= polls * amount
+        bill["sqs_requests"] += SQS_REQUESTS_A_MESSAGE * bill["messages"]
+        bill["log_bytes"] += PLATFORM_LOG_BYTES * (bill["lambda_invocations"] + polls)
+        return bill, _kept(account) - before, account.metrics
+
+
+def _until_all_is_done(account: MeteredAccount, bill: Bill, moves: bool) -> int:
+    """Let batches be open for their hours, poll each minute, and return how many polls there were."""
+    polls, most = 0, int(OPEN_HOURS * 60)
+    while polls < most + 30:
+        progress = min(polls, POLLS_WITH_NEWS) / RUN_ROWS if moves else 0
+        account.progress = progress if polls < most else None
+        bill["lambda_invocations"] += deliver(account)
+        account.clock.sleep(60)
+        poll(account.context)
+        polls += 1
+    bill["lambda_invocations"] += deliver(account)
+    assert all(job.state is JobState.SUCCEEDED for job in jobs(account))
+    return polls
+
+
+POLLS_WITH_NEWS = 40
+"""In how many polls of such a run another row of each batch is done."""
+
+POLLS_OF_A_RUN = 5
+"""The idle polls that are counted: what is done each few minutes has its share in one."""
+
+
+def _of_idle_polls(account: MeteredAccount) -> Bill:
+    """Return what an idle poll comes to: the mean of some."""
+    with account.metering() as bill:
+        for _ in range(POLLS_OF_A_RUN):
+            account.clock.sleep(60)
             poll(account.context)
-            polls += 1
-            if all(job.state in ENDED_JOBS for job in jobs(account)):
-                break
-        deliver(account)
-        return account.calls - Counter({call: polls * count for call, count in idle.items()})
+    mean: Any = Counter({name: amount / POLLS_OF_A_RUN for name, amount in bill.items()})
+    mean["log_bytes"] += PLATFORM_LOG_BYTES
+    mean["lambda_invocations"] = 0  # the schedule's are counted by the day
+    found: Bill = mean
+    return found
 
 
-def _of_a_poll(account: Account) -> Counter[str]:
-    account.calls.clear()
-    account.clock.sleep(60)
-    poll(account.context)
-    return Counter(account.calls)
+def _kept(account: MeteredAccount) -> int:
+    return account.kept_bytes(RESULTS) + account.kept_bytes(WORK)
+
+
+def _rows(rows: int) -> bytes:
+    """Return a csv of rows of `ROW_BYTES`, no two of them alike."""
+    return b"text\n" + b"".join(b"%-*d.\n" % (ROW_BYTES - 2, number) for number in range(rows))
+
+
+def _answer(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return an answer line of `ANSWER_BYTES`, most of which is not the model's text, as in OpenAI's."""
+    where, line = answer_ok(request)
+    body = line["response"]["body"]
+    body["system_fingerprint"] = ""
+    body["system_fingerprint"] = "x" * (ANSWER_BYTES - 1 - len(json.dumps(line)))
+    return where, line
 
 
 def figures_now() -> dict[str, float]:
@@ -177,100 +263,238 @@ def figures_now() -> dict[str, float]:
 def read_figures(text: str) -> dict[str, float]:
     """Return the figures that a document states, in a table's rows of a name and a number."""
     cells = (line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `"))
-    return {name.strip("`"): float(number) for name, number in cells}
+    return {name.strip("`"): float(number) for name, number in (its for its in cells if len(its) == 2)}
 
 
 def figures_table(figures: Figures) -> str:
     return _table(("figure", "value"), [(f"`{name}`", f"{value:g}") for name, value in figures.items()])
 
 
-def day(drops: int, rows_of_each: int, figures: Figures) -> dict[str, float]:
-    """Return the use of each service by a day of such drops, and its cost in dollars (`$ …`)."""
-    shards = drops * math.ceil(rows_of_each / SHARD_ROWS)
-    millions = drops * rows_of_each / 1e6
-
-    def calls(name: str) -> float:
-        of_each = figures[f"{name}_a_drop"] * drops + figures[f"{name}_a_shard"] * shards
-        return of_each + figures[f"{name}_a_poll"] * POLLS
-
-    messages = calls("messages") + drops
-    seconds = busy_seconds(figures) * millions * 1e6 + INVOCATION_SECONDS * messages
-    open_batches = shards * OPEN_HOURS / 24
-    writes = calls("s3_writes") + millions * 1e6 * WRITTEN_BYTES / PART_BYTES
-    reads_of_polls = POLLS * (
-        OPEN_LISTS / 2 + open_batches * BATCH_ITEM_BYTES / 8192
-    )  # half a unit for 4 KiB out of the index
-    used = {
-        "drops": drops,
-        "batches": shards,
-        "Lambda invocations": messages + POLLS,
-        "Lambda GB-seconds": seconds * GB_OF_A_FUNCTION + POLLS * POLL_SECONDS * POLL_GB,
-        "S3 writes": writes,
-        "S3 reads": calls("s3_reads"),
-        "S3 GB kept": millions * 1e6 * WRITTEN_BYTES / 1e9,
-        "DynamoDB write units": 2 * calls("table_writes"),  # the item, and its copy in the index
-        "DynamoDB read units": calls("table_reads") + reads_of_polls,
-        "SQS requests": 3 * messages + LONG_POLLS,
-        "SNS requests": 2 * calls("notifications"),
-        "EventBridge events": drops + calls("events"),
-        "CloudWatch MB of logs": (2 * messages + 5 * POLLS) * LOG_BYTES / 1e6,
-        "X-Ray traces": messages + POLLS,
-        "OpenAI calls": calls("openai") + POLLS * min(105, open_batches),
-        "OpenAI million tokens": millions * (INPUT_TOKENS + OUTPUT_TOKENS),
-    }
-    p = PRICES
-    a_month = METRICS * p["CloudWatch, a metric for a month"] + ALARMS * p["CloudWatch, an alarm for a month"]
-    a_month += p["Secrets Manager, a secret for a month"] + p["KMS, a key for a month"]
-    dollars = {
-        "$ Lambda": used["Lambda GB-seconds"] * p["Lambda, a GB-second (arm64)"]
-        + used["Lambda invocations"] / 1e6 * p["Lambda, a million requests"],
-        "$ S3": writes / 1e3 * p["S3, a thousand PUT, COPY, POST or LIST"]
-        + used["S3 reads"] / 1e3 * p["S3, a thousand GET or HEAD"]
-        + used["S3 GB kept"] * KEPT_MONTHS * p["S3, a GB for a month"],
-        "$ DynamoDB": used["DynamoDB write units"] / 1e6 * p["DynamoDB, a million write units"]
-        + used["DynamoDB read units"] / 1e6 * p["DynamoDB, a million read units"],
-        "$ SQS, SNS, EventBridge": used["SQS requests"] / 1e6 * p["SQS, a million requests"]
-        + used["SNS requests"] / 1e6 * p["SNS, a million requests"]
-        + used["EventBridge events"] / 1e6 * p["EventBridge, a million events"],
-        "$ CloudWatch, X-Ray, secret, key": used["CloudWatch MB of logs"] / 1e3 * p["CloudWatch, a GB of logs"]
-        + used["X-Ray traces"] / 1e6 * p["X-Ray, a million traces"]
-        + a_month / 30,
-    }
-    dollars["$ AWS in all"] = sum(dollars.values())
-    dollars["$ OpenAI"] = millions * (
-        INPUT_TOKENS * p["OpenAI, a million input tokens (gpt-6-luna, batch)"]
-        + OUTPUT_TOKENS * p["OpenAI, a million output tokens (gpt-6-luna, batch)"]
+def metric_names() -> tuple[set[str], set[str]]:
+    """Return the names of the metrics that the code reports: always, and only if the stack has metrics of jobs."""
+    sources = [module.read_text(encoding="utf-8") for module in (ROOT / "layers/core/dropbatch").rglob("*.py")]
+    always, of_jobs = (
+        {name for source in sources for name in re.findall(rf"\.{method}\(\s*\"(\w+)\"", source)}
+        for method in ("metric", "job_metric")
     )
-    return used | dollars
+    return always, of_jobs
 
 
-def idle_month(figures: Figures) -> dict[str, float]:
-    """Return the cost in dollars of a stack in 30 days without a drop, the highest first."""
-    p, polls = PRICES, 30 * POLLS
-    reads = polls * (figures["table_reads_a_poll"] + OPEN_LISTS / 2)
-    found = {
-        f"{ALARMS} alarms": ALARMS * p["CloudWatch, an alarm for a month"],
-        "the topics' key": p["KMS, a key for a month"],
-        f"{len(GAUGES)} metrics that each poll reports": len(GAUGES) * p["CloudWatch, a metric for a month"],
-        "Lambda's questions to three empty queues": 30 * LONG_POLLS / 1e6 * p["SQS, a million requests"],
-        "the secret": p["Secrets Manager, a secret for a month"],
-        f"{polls:,} polls of {POLL_SECONDS:g} s": polls * POLL_SECONDS * POLL_GB * p["Lambda, a GB-second (arm64)"]
-        + polls / 1e6 * p["Lambda, a million requests"],
-        "their traces": polls / 1e6 * p["X-Ray, a million traces"],
-        "their logs": polls * 5 * LOG_BYTES / 1e9 * p["CloudWatch, a GB of logs"],
-        "their reads of the table": reads / 1e6 * p["DynamoDB, a million read units"],
+def metrics_of_jobs() -> int:
+    """Return how many metrics a busy stack has of its jobs. Rows by outcome and jobs by status are one each."""
+    values = {"Rows": len(Outcome), "JobsEnded": len(ENDED_JOBS - {JobState.REJECTED})}
+    return sum(values.get(name, 1) for name in metric_names()[1])
+
+
+# Uses -----------------------------------------------------------------------------------------------------------------
+
+
+def of_polls(polls: float, figures: Figures, extra_seconds: float = 0) -> dict[str, float]:
+    """Return what idle polls use, each of which stays for some seconds longer."""
+    use = {name: polls * figures[f"{name}_a_poll"] for name in BILLED}
+    use["ticks"] = use["lambda_invocations"] = polls
+    use["lambda_gb_seconds"] = polls * (figures["warm_poll_s"] + extra_seconds) * POLL_GB
+    use["log_gb"] = polls * figures["log_bytes_a_poll"] / 1e9
+    return use
+
+
+def of_drop(rows: float, figures: Figures, starts: bool = True) -> dict[str, float]:
+    """Return what a drop uses. If it `starts` its functions, these had been idle."""
+    shards = math.ceil(rows / SHARD_ROWS)
+
+    def counted(name: str) -> float:
+        return figures[f"{name}_a_drop"] + figures[f"{name}_a_shard"] * shards
+
+    use = {name: counted(name) for name in BILLED}
+    use["s3_writes"] += rows * figures["written_bytes_a_row"] / PART_BYTES
+    news = min(OPEN_HOURS * 60, rows / shards)  # each poll, or each row
+    for name in NEWS:
+        use[name] += news * (figures[f"{name}_a_drops_news"] + figures[f"{name}_a_shards_news"] * shards)
+    of_collect = INVOCATION_SECONDS * use["lambda_invocations"] / 2 + rows * collect_seconds(figures)
+    seconds = INVOCATION_SECONDS * use["lambda_invocations"] + rows * busy_seconds(figures)
+    if starts:
+        of_collect += figures["cold_collect_s"]
+        seconds += figures["cold_submit_s"] + figures["cold_collect_s"]
+    use["lambda_gb_seconds"] = seconds * FUNCTION_GB
+    use["lambda_disk_gb_seconds"] = of_collect * COLLECT_DISK_GB
+    use["s3_gb_months"] = rows * figures["kept_bytes_a_row"] / 1e9 * KEPT_MONTHS
+    use["log_gb"] = counted("log_bytes") / 1e9
+    return use
+
+
+def of_month(parameters: Mapping[str, str], figures: Figures) -> dict[str, float]:
+    """Return what a stack with these parameters uses in a month, whatever it does."""
+    resources = created(template(), parameters)
+    is_traced = parameters.get("Tracing", template()["Parameters"]["Tracing"]["Default"]) == "enabled"
+    polls = DAYS_OF_A_MONTH * POLLS
+    return {
+        "alarm_months": len(of_type(resources, "AWS::CloudWatch::Alarm")),
+        "key_months": len(of_type(resources, "AWS::KMS::Key")),
+        "secret_months": len(of_type(resources, "AWS::SecretsManager::Secret")),
+        "metric_months": figures["metrics_a_poll"],
+        "sqs_requests": DAYS_OF_A_MONTH * long_polls(),
+        "traces": polls * is_traced,
     }
-    return dict(sorted(found.items(), key=lambda cost: -cost[1])) | {"in all": sum(found.values())}
+
+
+def long_polls() -> float:
+    """Return how often Lambda asks the queues for messages in a day, if there are none."""
+    functions = of_type(template()["Resources"], "AWS::Serverless::Function").values()
+    sources = [its for each in functions for its in each["Properties"]["Events"].values() if its["Type"] == "SQS"]
+    return len(sources) * POLLERS * DAY / LONG_POLL_SECONDS
+
+
+def collect_seconds(figures: Figures) -> float:
+    """Return the seconds for which a row keeps the collect function busy: with computing, and with the network."""
+    through = figures["written_bytes_a_row"] / 2 + 2 * ANSWER_BYTES
+    return figures["collect_million_s"] / 1e6 + through / NETWORK_BYTES_A_SECOND
+
+
+def busy_seconds(figures: Figures) -> float:
+    """Return the seconds for which a row keeps functions busy."""
+    through = figures["written_bytes_a_row"] / 2 + 2 * ROW_BYTES + REQUEST_BYTES
+    return collect_seconds(figures) + figures["submit_million_s"] / 1e6 + through / NETWORK_BYTES_A_SECOND
+
+
+# Tables ---------------------------------------------------------------------------------------------------------------
+
+
+def idle_month(figures: Figures, parameters: Mapping[str, str] | None = None) -> dict[str, float]:
+    """Return the cost in dollars of a stack in 30 days without a drop, by what it is for, the highest first."""
+    month = of_month(parameters or {}, figures)
+    polls = DAYS_OF_A_MONTH * POLLS
+    polling = of_polls(polls, figures)
+
+    def cost(use: Use, *names: str) -> float:
+        return dollars({name: use[name] for name in names})
+
+    found = {
+        f"{month['alarm_months']:.0f} alarms": cost(month, "alarm_months"),
+        f"{month['metric_months']:.0f} metric that each poll reports": cost(month, "metric_months"),
+        "Lambda's questions to three empty queues": cost(month, "sqs_requests"),
+        "the secret": cost(month, "secret_months"),
+        "a key for the topic with alarms": cost(month, "key_months"),
+        "traces": cost(month, "traces"),
+        f"{polls:,} polls of {figures['warm_poll_s']:g} s": cost(polling, "lambda_gb_seconds", "lambda_invocations"),
+        "their ticks, by EventBridge Scheduler": cost(polling, "ticks"),
+        "their writes to the table": cost(polling, "table_writes"),
+        "their reads of the table": cost(polling, "table_reads"),
+        "their questions to the dead-letter queues": cost(polling, "sqs_requests"),
+        "their logs": cost(polling, "log_gb"),
+    }
+    found = {name: its for name, its in found.items() if its}
+    return dict(sorted(found.items(), key=lambda its: -its[1])) | {"in all": sum(found.values())}
 
 
 def idle_table(figures: Figures) -> str:
     return _table(("a month", "$"), [(name, f"{cost:.2f}") for name, cost in idle_month(figures).items()])
 
 
-def busy_seconds(figures: Figures) -> float:
-    """Return the seconds for which a row keeps a function busy: its share of computing, and of the network."""
-    through = WRITTEN_BYTES + 2 * ROW_BYTES + REQUEST_BYTES + 2 * ANSWER_BYTES
-    return sum(figures[name] for name in SECONDS) / 1e6 + through / NETWORK_BYTES_A_SECOND
+CHOICES = (("Alarms", "all"), ("Alarms", "none"), ("Tracing", "enabled"), ("AlarmsTopicEncryption", "enabled"))
+
+
+def choices() -> dict[tuple[str, str], float]:
+    """Return how many dollars a month each choice of a parameter costs beside its default."""
+    figures: Figures = {"metrics_a_poll": 0}
+    usual = dollars(of_month({}, figures))
+    found = {each: dollars(of_month(dict([each]), figures)) - usual for each in CHOICES}
+    found["JobMetrics", "enabled"] = dollars({"metric_months": metrics_of_jobs()})
+    found["CreateDashboard", "enabled"] = dollars({"dashboard_months": 1})
+    return found
+
+
+def choices_table(_figures: Figures) -> str:
+    notes = {"JobMetrics": "at most: all in each hour", "CreateDashboard": "if the account has three others"}
+    lines = [(f"`{name}`", value, f"{cost:+.2f}", notes.get(name, "")) for (name, value), cost in choices().items()]
+    return _table(("parameter", "value", "$ a month", ""), lines)
+
+
+def poll_costs(figures: Figures, extra_seconds: float = 0, traced: bool = False) -> dict[str, float]:
+    """Return the cost in dollars of one idle poll that stays for some seconds longer, by component."""
+    use = of_polls(1, figures, extra_seconds) | {"traces": 1.0 * traced}
+    parts = {
+        "invocation": ("lambda_invocations",),
+        "duration": ("lambda_gb_seconds",),
+        "tick of the scheduler": ("ticks",),
+        "writes to the table": ("table_writes",),
+        "reads of the table": ("table_reads",),
+        "questions to the dead-letter queues": ("sqs_requests",),
+        "logs": ("log_gb",),
+        "trace, if it is traced": ("traces",),
+    }
+    found = {name: dollars({its: use[its] for its in names}) for name, names in parts.items()}
+    return found | {"in all": sum(found.values())}
+
+
+STAYS_SECONDS = 40
+
+
+def poll_table(figures: Figures) -> str:
+    """Return a table of the cost of an idle poll, and of one that stays for 40 s more."""
+    usual, traced, longer = (
+        poll_costs(figures),
+        poll_costs(figures, traced=True),
+        poll_costs(figures, STAYS_SECONDS),
+    )
+    lines = [(name, *(f"{1e6 * its[name]:,.1f}" for its in (usual, traced, longer))) for name in usual]
+    head = ("millionths of a $", "an idle poll", "one that is traced", f"one that stays {STAYS_SECONDS} s longer")
+    return _table(head, lines)
+
+
+def by_service(use: Use) -> dict[str, float]:
+    """Return the dollars of a use by service."""
+    named = {name: {its: use.get(its, 0) for its in names} for name, names in SERVICES.items()}
+    return {name: dollars(its) for name, its in named.items()}
+
+
+def drops_table(figures: Figures) -> str:
+    """Return a table of what AWS charges for drops, beside the month that a stack costs anyway."""
+    costs = [by_service(of_drop(rows, figures)) for rows in DROPS.values()]
+    lines = [(name, *(f"{its[name]:.5f}" for its in costs)) for name in SERVICES]
+    lines.append(("in all", *(f"{sum(its.values()):.5f}" for its in costs)))
+    return _table(("$ for a drop of", *DROPS), lines)
+
+
+def day(drops: int, rows_of_each: int, figures: Figures) -> dict[str, float]:
+    """Return the use of each service by a day of such drops, and its cost in dollars (`$ …`)."""
+    of_each = of_drop(rows_of_each, figures)
+    month = of_month({}, figures)
+    use: Counter[str] = Counter()
+    for part, times in ((of_each, drops), (of_polls(POLLS, figures), 1), (month, 1 / DAYS_OF_A_MONTH)):
+        for name, amount in part.items():
+            use[name] += amount * times  # type: ignore[assignment]  # a Counter of floats
+    batches = drops * math.ceil(rows_of_each / SHARD_ROWS)
+    calls = drops * figures["openai_calls_a_drop"] + batches * figures["openai_calls_a_shard"]
+    millions = drops * rows_of_each / 1e6
+    used = {
+        "drops": drops,
+        "batches": batches,
+        "Lambda invocations": use["lambda_invocations"],
+        "Lambda GB-seconds": use["lambda_gb_seconds"],
+        "S3 writes": use["s3_writes"],
+        "S3 reads": use["s3_reads"],
+        "S3 GB kept": use["s3_gb_months"],
+        "DynamoDB write units": use["table_writes"],
+        "DynamoDB read units": use["table_reads"],
+        "SQS requests": use["sqs_requests"],
+        "SNS requests": use["sns_publishes"],
+        "EventBridge events": use["events"],
+        "CloudWatch MB of logs": use["log_gb"] * 1e3,
+        "OpenAI calls, at most": calls,
+        "OpenAI million tokens": millions * (INPUT_TOKENS + OUTPUT_TOKENS),
+    }
+    cost = {f"$ {name}": its for name, its in by_service(use).items()}
+    cost["$ AWS in all"] = sum(cost.values())
+    cost["$ OpenAI"] = millions * openai_dollars_a_million()
+    return used | cost
+
+
+def openai_dollars_a_million() -> float:
+    """Return what OpenAI charges for a million of the rows in batches."""
+    listed = find_model(MODEL)
+    assert listed is not None
+    each: Callable[[Any], float] = lambda price: float(getattr(price, "base", price))  # noqa: E731
+    return INPUT_TOKENS * each(listed.batch.input_mtok) + OUTPUT_TOKENS * each(listed.batch.output_mtok)
 
 
 def costs_table(figures: Figures) -> str:
@@ -309,6 +533,11 @@ def quotas_table(figures: Figures) -> str:
     return _table(("rows a day, in millions", "quota", "what to raise"), lines)
 
 
+Table = Callable[[Figures], str]
+TABLES_OF_SCALE: Sequence[Table] = (drops_table, costs_table, idle_table, quotas_table, figures_table)
+"""The tables of docs/scale.md."""
+
+
 def _millions(rows: float) -> str:
     digits = 1 - math.floor(math.log10(rows / 1e6))
     return f"{round(rows / 1e6, digits):,.{max(0, digits)}f}"
@@ -325,4 +554,4 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 if __name__ == "__main__":
     now = figures_now()
-    print(figures_table(now), costs_table(now), idle_table(now), quotas_table(now), sep="\n\n")
+    print(*(table(now) for table in (*TABLES_OF_SCALE, choices_table, poll_table)), sep="\n\n")

@@ -12,6 +12,7 @@ class FakeObserver:
         self.lines: list[str] = []
         self.warnings: list[tuple[str, str]] = []
         self.metrics: list[tuple[str, float, dict[str, str]]] = []
+        self.job_metrics: set[str] = set()  # the names of those that are metrics only if the stack says so
 
     def info(self, message: str, **fields: Any) -> None:
         self.lines.append(f"{message} {json.dumps(fields)}")
@@ -27,6 +28,11 @@ class FakeObserver:
 
     def metric(self, name: str, value: float, **dimensions: str) -> None:
         self.metrics.append((name, value, dimensions))
+
+    def job_metric(self, name: str, value: float, job_id: str = "", **dimensions: str) -> None:
+        self.info("counted", job_id=job_id, **{name: value, **dimensions})
+        self.job_metrics.add(name)
+        self.metric(name, value, **dimensions)
 
     def total(self, name: str) -> float:
         return sum(value for metric, value, _ in self.metrics if metric == name)

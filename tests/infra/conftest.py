@@ -4,12 +4,11 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from tests.infra.reading import Template
+from tests.infra.reading import Loader, Template
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,27 +20,6 @@ from samtranslator.translator.translator import Translator
 print(json.dumps(Translator({}, Parser()).translate(json.load(sys.stdin), parameter_values={})))
 """
 """A program for the environment of aws-sam-cli, which has the translator."""
-
-
-class Loader(yaml.SafeLoader):
-    """A loader of YAML that reads CloudFormation's short forms as their long forms."""
-
-
-def _long_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    value: Any
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        assert isinstance(node, yaml.MappingNode)
-        value = loader.construct_mapping(node, deep=True)
-    if suffix == "GetAtt":
-        value = value.split(".", 1)
-    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
-
-
-Loader.add_multi_constructor("!", _long_form)
 
 
 @pytest.fixture(scope="session")

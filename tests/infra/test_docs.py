@@ -9,11 +9,9 @@ import pytest
 import yaml
 
 import dropbatch
-from benchmarks import costs
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.formats.file_types import KINDS
-from tests.infra.conftest import Loader
-from tests.infra.reading import Template, of_type, references
+from tests.infra.reading import Loader, Template, of_type, references
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "maintainers"
@@ -27,33 +25,6 @@ def test_every_test_named_for_a_failure_exists() -> None:
     for file, function in named:
         source = (ROOT / "tests" / file).read_text()
         assert not function or f"def {function}(" in source, f"{file}::{function}"
-
-
-def test_the_results_in_scale_md_follow_from_its_figures() -> None:
-    text = (ROOT / "docs" / "scale.md").read_text()
-    figures = costs.read_figures(text)
-    tables = (costs.costs_table, costs.idle_table, costs.quotas_table, costs.figures_table)
-    for table in (make(figures) for make in tables):
-        assert table in text, f"replace the table by:\n{table}"
-
-
-def test_the_cost_of_a_stack_counts_its_alarms(resources: Template) -> None:
-    assert len(of_type(resources, "AWS::CloudWatch::Alarm")) == costs.ALARMS
-    assert f"make up to {costs.METRICS} on a busy stack" in (ROOT / "docs" / "scale.md").read_text()
-
-
-def test_an_idle_month_of_polls_costs_as_much_as_the_template_states(source: str) -> None:
-    [cents] = re.findall(r"at most a second at 512 MB: about (\d+) cents", source)
-    idle = costs.idle_month(costs.read_figures((ROOT / "docs" / "scale.md").read_text()))
-
-    assert idle["43,200 polls of 1 s"] == pytest.approx(int(cents) / 100, abs=0.005)
-
-
-def test_a_drop_a_shard_and_a_poll_make_as_many_calls_as_scale_md_states() -> None:
-    """A change that makes a tenth more calls states so."""
-    stated = costs.read_figures((ROOT / "docs" / "scale.md").read_text())
-    for name, counted in costs.count().items():
-        assert stated[name] == pytest.approx(counted, rel=0.1, abs=0.1), f"{name}: `make costs` counts again"
 
 
 def test_every_documented_filter_passes_events_that_wait_for_a_person() -> None:

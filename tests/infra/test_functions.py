@@ -37,10 +37,14 @@ def test_disks_hold_a_request_file_and_a_batchs_answers(resources: Template) -> 
     assert sizes["CollectFunction"] >= 2 * 1_024  # the expected answers of a batch are at most 1 GB
 
 
-def test_functions_are_traced_and_log_json_to_groups_with_a_retention(resources: Template) -> None:
+def test_functions_log_json_to_groups_with_a_retention_and_are_traced_if_somebody_pays_for_it(
+    expanded: Template, resources: Template
+) -> None:
+    assert expanded["Conditions"]["TracesInvocations"] == {"Fn::Equals": [{"Ref": "Tracing"}, "enabled"]}
     for function in of_type(resources, "AWS::Lambda::Function").values():
         logging = function["Properties"]["LoggingConfig"]
-        assert function["Properties"]["TracingConfig"] == {"Mode": "Active"}
+        mode = function["Properties"]["TracingConfig"]["Mode"]
+        assert mode == {"Fn::If": ["TracesInvocations", "Active", "PassThrough"]}
         assert logging["LogFormat"] == "JSON"
         group = resources[logging["LogGroup"]["Ref"]]
         assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}

@@ -1,27 +1,85 @@
 """Alarms for everything that gets stuck, and topics over which they reach a person."""
 
+import json
 import re
 from pathlib import Path
 
+import pytest
+
 from benchmarks import costs
-from tests.infra.reading import Template, as_list, of_type, permissions, references, statements
+from dropbatch.polling.poll import MAX_OPEN_SECONDS
+from dropbatch.polling.resend import DELAYED_SECONDS
+from tests.infra.reading import Template, as_list, created, of_type, permissions, references, statements
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "layers" / "core" / "dropbatch"
 
-TOPICS = ("NotificationsTopic", "EventsTopic", "AlarmsTopic")
+TROUBLE = {
+    "every poll crashes, times out or finds no function": "SilentPollAlarm",
+    "the schedule is off, or may not start the poll": "SilentPollAlarm",
+    "Lambda drops the ticks": "SilentPollAlarm",
+    "submit or collect crash for each message": "DeadLettersAlarm",
+    "submit or collect fail for each message": "DeadLettersAlarm",
+    "Lambda refuses to start submit or collect, and gives their messages back": "DeadLettersAlarm",
+    "Lambda takes a chain of messages for a loop": "DeadLettersAlarm",
+    "EventBridge could not send an event to the intake queue for a day": "DeadLettersAlarm",
+    "EventBridge can send an event to no queue": "DropRuleFailuresAlarm",
+    "nobody takes new drops from the intake queue": "IntakeAgeAlarm",
+    "nobody takes messages from the dispatch or the collect queue": "JobsStuckAlarm",
+    "a step of a job fails again and again": "JobsStuckAlarm",
+    "nobody can tell whether a batch was created": "JobsStuckAlarm",
+    "OpenAI does not end a batch": "JobsStuckAlarm",
+    "SNS, EventBridge or S3 take no messages or pages": "StepsFailedAlarm",
+    "OpenAI has two batches for the same rows": "DoubleBatchesAlarm",
+}
+"""The kinds of lasting trouble in docs/maintainers/failures.md and docs/operations.md that nobody else tells a person,
+and an alarm that does so in a stack with the essential alarms."""
 
 
-def reported_metrics() -> set[str]:
-    """Return the names of the metrics that the package reports."""
-    sources = [module.read_text() for module in PACKAGE.rglob("*.py")]
-    return {name for source in sources for name in re.findall(r"\.metric\(\s*\"(\w+)\"", source)}
+def test_every_kind_of_lasting_trouble_has_an_essential_alarm_and_each_of_these_is_needed(written: Template) -> None:
+    assert set(TROUBLE.values()) == set(_alarms(written, "essential"))
 
 
-def test_topics_are_encrypted_with_a_key_that_cloudwatch_may_use(resources: Template) -> None:
-    """Alarms cannot publish to a topic under AWS's key, alias/aws/sns."""
-    for topic in TOPICS:
-        assert resources[topic]["Properties"]["KmsMasterKeyId"] == {"Fn::GetAtt": ["TopicsKey", "Arn"]}
+def test_all_alarms_are_those_that_are_essential_and_others(written: Template) -> None:
+    essential, every = _alarms(written, "essential"), _alarms(written, "all")
+    assert _alarms(written, "none") == {}
+    assert _alarms(written) == essential
+    assert every == of_type(written["Resources"], "AWS::CloudWatch::Alarm")
+    assert essential.keys() < every.keys()
+
+
+def test_each_alarm_watches_one_metric_and_so_costs_the_least(resources: Template) -> None:
+    for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items():
+        assert "Metrics" not in alarm["Properties"], name
+        assert alarm["Properties"]["Period"] >= 60, name
+
+
+def test_a_metric_that_is_silent_while_all_is_well_ends_its_alarm_by_silence(resources: Template) -> None:
+    for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items():
+        is_gauge = alarm["Properties"]["MetricName"] == "BatchesOpen"
+        assert alarm["Properties"]["TreatMissingData"] == ("breaching" if is_gauge else "notBreaching"), name
+
+
+@pytest.mark.parametrize("choice", ["enabled", "disabled"])
+def test_the_dashboard_and_its_link_are_there_if_somebody_wants_them(written: Template, choice: str) -> None:
+    resources = created(written, {"CreateDashboard": choice})
+    assert ("Dashboard" in resources) == (choice == "enabled")
+    assert written["Outputs"]["DashboardLink"]["Condition"] == written["Resources"]["Dashboard"]["Condition"]
+
+
+def test_topics_of_people_and_programs_are_encrypted_with_the_key_that_costs_nothing(resources: Template) -> None:
+    for topic in ("NotificationsTopic", "EventsTopic"):
+        assert resources[topic]["Properties"]["KmsMasterKeyId"] == "alias/aws/sns"
+
+
+def test_the_topic_with_alarms_has_a_key_that_cloudwatch_may_use_or_none(
+    written: Template, resources: Template
+) -> None:
+    """CloudWatch cannot publish to a topic under AWS's own key."""
+    assert resources["AlarmsTopic"]["Properties"]["KmsMasterKeyId"] == {
+        "Fn::If": ["HasAlarmsTopicKey", {"Fn::GetAtt": ["TopicsKey", "Arn"]}, {"Ref": "AWS::NoValue"}]
+    }
+    assert "TopicsKey" not in created(written)
+    assert "TopicsKey" in created(written, {"AlarmsTopicEncryption": "enabled"})
     granted = [
         statement
         for statement in statements(resources["TopicsKey"]["Properties"]["KeyPolicy"])
@@ -42,14 +100,14 @@ def test_alarms_may_publish_to_the_topic_that_they_name(resources: Template) -> 
     assert allowed["Action"] == "sns:Publish"
 
 
-def test_every_role_that_publishes_may_use_the_topics_key(resources: Template) -> None:
+def test_every_role_that_publishes_may_use_the_key_of_the_topic_with_alarms(resources: Template) -> None:
     for name in of_type(resources, "AWS::IAM::Role"):
         actions = {action for each in permissions(resources, name) for action in as_list(each["Action"])}
         if "sns:Publish" in actions:
             assert {"kms:Decrypt", "kms:GenerateDataKey"} <= actions, name
 
 
-def test_the_topics_key_is_not_rotated_for_a_dollar_a_month(resources: Template) -> None:
+def test_the_topics_key_is_not_rotated_at_the_price_of_another_key(resources: Template) -> None:
     assert resources["TopicsKey"]["Properties"]["EnableKeyRotation"] is False
 
 
@@ -87,12 +145,13 @@ def test_every_alarm_over_a_metric_of_dropbatch_is_on_the_dashboard_and_the_metr
         properties = alarm["Properties"]
         if properties["Namespace"] == "Dropbatch":
             assert f'["Dropbatch", "{properties["MetricName"]}"' in body, name
-            assert properties["MetricName"] in reported_metrics(), name
+            assert properties["MetricName"] in costs.metric_names()[0], name
 
 
-def test_every_metric_that_is_reported_is_counted_in_the_cost_of_a_stack() -> None:
-    by_status_and_outcome = {"JobsEnded", "Rows"}
-    assert reported_metrics() == {*costs.GAUGES, *costs.COUNTERS, *by_status_and_outcome}
+def test_metrics_of_jobs_are_reported_only_if_somebody_pays_for_them() -> None:
+    always, of_jobs = costs.metric_names()
+    assert not always & of_jobs
+    assert {"JobsAccepted", "JobsEnded", "Rows", "CostUSD"} <= of_jobs
 
 
 def test_messages_that_failed_permanently_are_counted_when_they_arrive(resources: Template) -> None:
@@ -110,12 +169,13 @@ def test_messages_that_failed_permanently_are_counted_when_they_arrive(resources
 
 
 def test_a_message_that_waits_for_hours_raises_an_alarm(resources: Template) -> None:
-    watched = {
-        dimension["Value"]["Fn::GetAtt"][0]
+    ages = [
+        alarm["Properties"]
         for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()
         if alarm["Properties"]["MetricName"] == "ApproximateAgeOfOldestMessage"
-        for dimension in alarm["Properties"]["Dimensions"]
-    }
+    ]
+    watched = {dimension["Value"]["Fn::GetAtt"][0] for alarm in ages for dimension in alarm["Dimensions"]}
+    assert {alarm["Threshold"] for alarm in ages} == {DELAYED_SECONDS}, "as the poll counts them for JobsStuck"
 
     assert watched == {
         name for name, queue in of_type(resources, "AWS::SQS::Queue").items() if "RedrivePolicy" in queue["Properties"]
@@ -169,7 +229,7 @@ def test_every_function_has_an_alarm_for_errors_and_one_for_throttles(resources:
 def test_an_overdue_batch_raises_an_alarm(resources: Template) -> None:
     alarm = _alarm(resources, "OldestOpenBatchSeconds")
 
-    assert alarm["Threshold"] == 38 * 3_600  # cancelled after 36
+    assert alarm["Threshold"] == MAX_OPEN_SECONDS == 38 * 3_600  # cancelled after 36
     assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
 
 
@@ -200,6 +260,24 @@ def test_the_dashboard_leads_with_rows_jobs_and_money(resources: Template) -> No
     order = [body.index(metric) for metric in first]
 
     assert order == sorted(order)
+
+
+def test_the_dashboard_counts_jobs_in_the_lines_that_the_functions_log(resources: Template) -> None:
+    """Not as metrics, of which AWS would bill each for itself."""
+    text = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    body = json.loads(re.sub(r"\$\{([\w:.]+)\}", r"\1", text))
+    queries = [its["properties"]["query"] for its in body["widgets"] if its["type"] == "log"]
+    groups = of_type(resources, "AWS::Logs::LogGroup")
+    for query in queries:
+        assert set(re.findall(r"SOURCE '(\w+)'", query)) == set(groups)
+        assert "message = 'counted'" in query
+    counted = set(re.findall(r"(?:sum|ispresent)\((\w+)\)", " ".join(queries)))
+    assert counted == costs.metric_names()[1]
+
+
+def _alarms(written: Template, choice: str | None = None) -> Template:
+    """Return the alarms of a stack with this choice, by name."""
+    return of_type(created(written, {"Alarms": choice} if choice else None), "AWS::CloudWatch::Alarm")
 
 
 def _alarm(resources: Template, metric: str) -> Template:

@@ -14,7 +14,7 @@ NAMES = {
     "NotificationEmail", "PermissionsBoundary", "PollSchedule", "OpenAIBaseUrl", "LogRetentionDays", "Runtime",
     "Architecture", "AbsenceConfirmationSeconds", "RecipeWaitSeconds", "EnqueuedTokenLimits", "MaxDropGigabytes",
     "MaxLineMegabytes", "Parquet", "AlarmEmail", "MaxJobCost", "MaxMonthlyCost", "TimeZone", "OpenAIFileDays",
-    "TryAtOnce",
+    "TryAtOnce", "Alarms", "CreateDashboard", "JobMetrics", "Tracing", "AlarmsTopicEncryption",
 }  # fmt: skip
 
 
@@ -28,7 +28,12 @@ def test_every_parameter_is_used_and_every_condition(written: Template) -> None:
     used |= {
         part["Condition"] for part in walk(written["Conditions"]) if isinstance(part, dict) and "Condition" in part
     }
-    used |= {str(r["Condition"]) for r in written["Resources"].values() if "Condition" in r}
+    used |= {
+        str(its["Condition"])
+        for part in ("Resources", "Outputs")
+        for its in written[part].values()
+        if "Condition" in its
+    }
 
     assert NAMES | set(written["Conditions"]) <= used
 
@@ -117,6 +122,17 @@ def test_the_defaults_are_right_for_a_real_account(expanded: Template) -> None:
     assert defaults["PollSchedule"] == "rate(1 minute)"
     assert defaults["Parquet"] == "disabled"
     assert (defaults["AbsenceConfirmationSeconds"], defaults["RecipeWaitSeconds"]) == ("600", "120")
+
+
+def test_every_parameter_is_in_a_group_of_the_questions_that_the_console_asks(written: Template) -> None:
+    groups = written["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(NAMES)
+
+
+def test_what_costs_money_beside_the_essential_is_off_by_default(expanded: Template) -> None:
+    defaults = {name: parameter["Default"] for name, parameter in expanded["Parameters"].items()}
+    assert {defaults[name] for name in ("JobMetrics", "Tracing", "AlarmsTopicEncryption")} == {"disabled"}
+    assert (defaults["Alarms"], defaults["CreateDashboard"]) == ("essential", "enabled")
 
 
 def test_every_runtime_that_may_be_chosen_can_load_every_layer(expanded: Template) -> None:

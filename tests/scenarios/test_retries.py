@@ -17,8 +17,9 @@ from dropbatch.domain.errors import OpenAINotFoundError
 from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll
+from dropbatch.polling.resend import DEAD_LETTERS_SECONDS
 from dropbatch.ports import RemoteBatch
-from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, rows, run, sent_rows, survive
+from tests.driving import RECIPE, drop, jobs, only_job, pass_time, result, result_json, rows, run, sent_rows, survive
 from tests.fakes import INBOX, FakeContext, Killer, answer_ok, response_line
 
 
@@ -432,7 +433,7 @@ def test_a_dead_message_of_a_drop_that_has_a_job_changes_nothing(fake: FakeConte
     version = drop(fake, "a.csv", rows(2))
     run(fake)
     fake.dead_letters["intake"].put(IntakeMessage(INBOX, "a.csv", version).to_json())
-    run(fake, ticks=3)
+    pass_time(fake, DEAD_LETTERS_SECONDS)
     assert fake.topics.events() == ["accepted", "ended"]
     assert fake.dead_letters["intake"].left == 0
 
@@ -470,7 +471,7 @@ def test_a_dead_message_of_an_older_version_has_no_effect(fake: FakeContext) -> 
     run(fake)
     before = [job.id for job in jobs(fake)]
     fake.dead_letters["intake"].put(IntakeMessage(INBOX, "a.csv", older).to_json())
-    run(fake, ticks=3)
+    pass_time(fake, DEAD_LETTERS_SECONDS)
     assert fake.topics.events() == ["accepted", "ended"] * 2
     assert [job.id for job in jobs(fake)] == before
     assert fake.dead_letters["intake"].left == 0

@@ -425,7 +425,7 @@ def test_doctor_prints_findings_with_remedies(terminal: Terminal) -> None:
         ("lambda", "get_account_settings"): {
             "AccountLimit": {"ConcurrentExecutions": 9, "UnreservedConcurrentExecutions": 9}
         },
-        ("cloudwatch", "describe_alarms"): {},
+        ("cloudwatch", "describe_alarms"): {"MetricAlarms": [{"AlarmName": "a-StepsFailed", "StateValue": "OK"}]},
         ("sqs", "get_queue_attributes"): {"Attributes": {"ApproximateNumberOfMessages": "0"}},
         ("sns", "list_subscriptions_by_topic"): {"Subscriptions": [{"SubscriptionArn": "x", "Endpoint": "y"}]},
     }

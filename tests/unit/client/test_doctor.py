@@ -35,7 +35,7 @@ def healthy() -> FakeServices:
         ("lambda", "get_account_settings"): {
             "AccountLimit": {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000}
         },
-        ("cloudwatch", "describe_alarms"): {"MetricAlarms": []},
+        ("cloudwatch", "describe_alarms"): {"MetricAlarms": [{"AlarmName": "a-StepsFailed", "StateValue": "OK"}]},
         ("sqs", "get_queue_attributes"): {"Attributes": {"ApproximateNumberOfMessages": "0"}},
         ("sns", "list_subscriptions_by_topic"): {"Subscriptions": [SUBSCRIBED]},
     }
@@ -94,7 +94,13 @@ SETTINGS: list[tuple[tuple[str, str], Any, str, str]] = [
         "quotas",
         "Only 5 of 10",
     ),
-    (("cloudwatch", "describe_alarms"), {"MetricAlarms": [{"AlarmName": "a-StepsFailed"}]}, "alarms", "a-StepsFailed"),
+    (
+        ("cloudwatch", "describe_alarms"),
+        {"MetricAlarms": [{"AlarmName": "a-StepsFailed", "StateValue": "ALARM"}]},
+        "alarms",
+        "a-StepsFailed",
+    ),
+    (("cloudwatch", "describe_alarms"), {"MetricAlarms": []}, "alarms", "has no alarms"),
     (("sqs", "get_queue_attributes"), {"Attributes": {"ApproximateNumberOfMessages": "3"}}, "queues", "3 messages"),
 ]
 

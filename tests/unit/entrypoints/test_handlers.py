@@ -10,11 +10,11 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from aws_lambda_powertools import Logger, Metrics
 
 import collect_handler
 import poll_handler
 import submit_handler
+from dropbatch.batch_api.limits import COMPLETION_WINDOW_SECONDS
 from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.entrypoints import bootstrap
 from dropbatch.entrypoints.observability import PowertoolsObserver
@@ -76,7 +76,11 @@ class Functions:
 
     def metrics(self, name: str) -> list[dict[str, Any]]:
         """Return the lines that wrote a metric."""
-        return [line for line in self.written if name in line]
+        return [line for line in self.written if name in line and "_aws" in line]
+
+    def counted(self, name: str) -> list[dict[str, Any]]:
+        """Return the lines of the log that counted something about a job."""
+        return [line for line in self.lines if name in line]
 
     def _failed(self, module: ModuleType, event: Any) -> list[str]:
         answer = module.handler(event, CONTEXT)
@@ -101,7 +105,7 @@ def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
     @cache
     def observer() -> PowertoolsObserver:  # made by the first call: a logger keeps the stream that it finds
-        return PowertoolsObserver(Logger(), Metrics())
+        return bootstrap.observer.__wrapped__()  # not the process's, which keeps the stream of another test
 
     def context(_remaining: Callable[[], int]) -> Any:
         return replace(fake.context, observer=observer())
@@ -248,26 +252,79 @@ def test_jobs_rows_and_batches_are_measured(functions: Functions) -> None:
     functions.fake.openai.ending = OpenAIStatus.COMPLETED
     functions.run()
 
-    (accepted,) = functions.metrics("JobsAccepted")
-    assert (accepted["JobsAccepted"], accepted["service"]) == ([1], functions.fake.scratch.name)
-    (about,) = accepted["_aws"]["CloudWatchMetrics"]
+    job = only_job(functions.fake)
+    (accepted,) = functions.counted("JobsAccepted")
+    assert (accepted["JobsAccepted"], accepted["service"], accepted["message"]) == (
+        1,
+        functions.fake.scratch.name,
+        "counted",
+    )
+    (ended,) = functions.counted("JobsEnded")
+    assert (ended["JobsEnded"], ended["status"], ended["job_id"]) == (1, "succeeded", job.id)
+    assert [(rows["Rows"], rows["outcome"]) for rows in functions.counted("Rows")] == [(1, "ok")]
+    (polled, *_) = opened = functions.metrics("BatchesOpen")
+    assert max(line["BatchesOpen"][0] for line in opened) == 1
+    (about,) = polled["_aws"]["CloudWatchMetrics"]
     assert (about["Namespace"], about["Dimensions"]) == ("Dropbatch", [["service"]])
-    (ended,) = functions.metrics("JobsEnded")
-    assert (ended["JobsEnded"], ended["status"]) == ([1], "succeeded")
-    assert [(rows["Rows"], rows["outcome"]) for rows in functions.metrics("Rows")] == [([1], "ok")]
-    assert max(line["BatchesOpen"][0] for line in functions.metrics("BatchesOpen")) == 1
-    ages = [line["OldestOpenBatchSeconds"][0] for line in functions.metrics("OldestOpenBatchSeconds")]
-    assert max(ages) >= 120
-    (age,) = functions.metrics("OldestOpenBatchSeconds")[0]["_aws"]["CloudWatchMetrics"][0]["Metrics"]
+
+
+def test_a_job_without_trouble_reports_no_metric_but_that_polls_finish(functions: Functions) -> None:
+    """AWS bills a metric for each hour in which it is reported."""
+    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
+    upload(functions, payload("sqs_drop"), b"text\nhello\n")
+    functions.submit(payload("sqs_drop"))
+    functions.run()
+
+    reported = {
+        metric["Name"]
+        for line in functions.written
+        for about in line.get("_aws", {}).get("CloudWatchMetrics", [])
+        for metric in about["Metrics"]
+    }
+    assert reported == {"BatchesOpen"}
+
+
+def test_jobs_and_rows_are_metrics_if_the_stack_says_so(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOB_METRICS", "enabled")
+    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
+    upload(functions, payload("sqs_drop"), b"text\nhello\n")
+    functions.submit(payload("sqs_drop"))
+    functions.run()
+
+    (accepted,) = functions.metrics("JobsAccepted")
+    (about,) = accepted["_aws"]["CloudWatchMetrics"]
+    assert (accepted["JobsAccepted"], about["Dimensions"]) == ([1], [["service"]])
+    (rows,) = functions.metrics("Rows")
+    assert (rows["Rows"], rows["outcome"], rows["_aws"]["CloudWatchMetrics"][0]["Dimensions"]) == (
+        [1],
+        "ok",
+        [["service", "outcome"]],
+    )
+    assert len(functions.metrics("JobsEnded")) == 1
+
+
+def test_a_batch_that_is_open_for_too_long_is_measured_in_seconds(functions: Functions) -> None:
+    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
+    upload(functions, payload("sqs_drop"), b"text\nhello\n")
+    functions.fake.openai.ending = None
+    functions.submit(payload("sqs_drop"))
+    functions.run(ticks=4)
+    assert functions.metrics("OldestOpenBatchSeconds") == []
+
+    functions.fake.clock.sleep(COMPLETION_WINDOW_SECONDS)
+    functions.poll()
+    (line,) = functions.metrics("OldestOpenBatchSeconds")
+    assert line["OldestOpenBatchSeconds"][0] > COMPLETION_WINDOW_SECONDS
+    (age,) = line["_aws"]["CloudWatchMetrics"][0]["Metrics"]
     assert age["Unit"] == "Seconds"
 
 
-def test_a_rejected_drop_is_measured(functions: Functions) -> None:
+def test_a_rejected_drop_is_counted(functions: Functions) -> None:
     functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
     upload(functions, payload("sqs_drop"), b"id,text\n1\n")
     functions.submit(payload("sqs_drop"))
-    (rejected,) = functions.metrics("JobsRejected")
-    assert rejected["JobsRejected"] == [1]
+    (rejected,) = functions.counted("JobsRejected")
+    assert rejected["JobsRejected"] == 1
 
 
 def test_settings_that_are_missing_are_named_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 PLACEHOLDER = "replace-me"
 """The secret's content in a new stack, until its owner stores a key."""
 
-CACHE_SECONDS = 60
+CACHE_SECONDS = 300
+"""How long a process keeps the key: AWS bills each read. A key that OpenAI refuses is read again at once, and so is the
+key of a batch that is about to be created."""
 
 _LASTING = {
     "ResourceNotFoundException": "no_secret",

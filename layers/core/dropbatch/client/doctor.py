@@ -126,11 +126,14 @@ def _schedule(stack: "Stack") -> Iterator[Finding]:
 
 
 def _alarms(stack: "Stack") -> Iterator[Finding]:
-    found = stack.service("cloudwatch").describe_alarms(AlarmNamePrefix=f"{stack.name}-", StateValue="ALARM")
-    active = [alarm["AlarmName"] for alarm in found.get("MetricAlarms", [])]
+    found = stack.service("cloudwatch").describe_alarms(AlarmNamePrefix=f"{stack.name}-")["MetricAlarms"]
+    active = [alarm["AlarmName"] for alarm in found if alarm["StateValue"] == "ALARM"]
     for name in active:
         yield Finding("alarms", Level.PROBLEM, f"The alarm {name} is active.", "docs/operations.md says what to do.")
-    if not active:
+    if not found:
+        remedy = "Nobody gets a message if the stack stops working. Set its parameter Alarms to essential."
+        yield Finding("alarms", Level.WARNING, "The stack has no alarms.", remedy)
+    elif not active:
         yield Finding("alarms", Level.OK, "No alarm is active.")
 
 

@@ -32,6 +32,7 @@ class WorkItem(Item):
     lease: str | None = None  # the token of the process that works on it
     lease_until: int = 0
     sent_at: int = 0  # when the message about it was sent; 0 if there is none
+    queued_since: int = 0  # when the first of several messages about it was sent, if no process has received one
     not_before: int = 0  # when it is due
     start_count: int = 0  # how often a step began since its last progress
     kill_count: int = 0  # how many of these steps never ended, because their process was killed

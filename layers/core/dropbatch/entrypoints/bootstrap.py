@@ -32,7 +32,7 @@ _SCRATCH = Path(tempfile.gettempdir()) / "dropbatch"
 @cache
 def observer() -> PowertoolsObserver:
     """Return the observer of this process."""
-    return PowertoolsObserver(Logger(), Metrics())
+    return PowertoolsObserver(Logger(), Metrics(), job_metrics=os.environ.get("JOB_METRICS") == "enabled")
 
 
 @cache

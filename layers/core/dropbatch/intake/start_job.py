@@ -128,7 +128,7 @@ def start_job(context: Context, job: Job, ready: ReadyJob) -> None:
     started = _move_on(context, job, ready, accepted, hold, newer)
     if started is None:
         return  # the lease ran out, and another process took over
-    context.observer.metric("JobsAccepted", 1)
+    context.observer.job_metric("JobsAccepted", 1, job.id)
     context.observer.info(
         "accepted", job_id=job.id, rows=job.rows, batches=len(ready.batches), state=str(started.state)
     )

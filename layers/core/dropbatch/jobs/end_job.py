@@ -51,9 +51,9 @@ def end(context: Context, job: Job, decision: Mapping[str, Any], derived: outbox
         return
     if derived is None:
         result_files.correct_status(context, ended, decision)
-    context.observer.metric("JobsEnded", 1, status=decision["status"])
+    context.observer.job_metric("JobsEnded", 1, job.id, status=decision["status"])
     for outcome, count in decision["rows"].items():
-        context.observer.metric("Rows", count, outcome=outcome)
+        context.observer.job_metric("Rows", count, job.id, outcome=outcome)
     context.observer.info("job ended", job_id=job.id, status=decision["status"], rows=job.rows)
     outbox.publish_now(context, ended)
     clean_up(context, context.repository.reload(ended) or ended)

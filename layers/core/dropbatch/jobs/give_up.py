@@ -28,7 +28,7 @@ def give_up(context: Context, job: Job) -> None:
     _attempt(context, job, lambda: result_files.write_rejected_page(context, job, only(rejection_notices.GIVEN_UP)))
     _attempt(context, job, lambda: result_files.write_latest(context, job, "rejected"))
     if end_building(context, job, outbox.derived(context, job, "gave-up")):
-        context.observer.metric("JobsRejected", 1)
+        context.observer.job_metric("JobsRejected", 1, job.id)
         context.observer.warning("job given up", job_id=job.id)
 
 

@@ -69,11 +69,13 @@ def _take(context: Context, item: WorkItem) -> None:
         item.kill_count += 1
     item.lease, item.lease_until = context.new_token(), context.now() + LEASE_SECONDS
     item.start_count += 1
+    item.queued_since = 0
 
 
 def release(item: WorkItem, not_before: int = 0) -> None:
     """Release the lease: the step has ended, and its message is done. The item is due again at `not_before`."""
-    item.lease, item.lease_until, item.sent_at, item.not_before = None, 0, 0, not_before
+    item.lease, item.lease_until, item.not_before = None, 0, not_before
+    item.sent_at = item.queued_since = 0
 
 
 def defer(context: Context, item: WorkItem, seconds: int = 0) -> None:

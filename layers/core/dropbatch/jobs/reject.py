@@ -51,7 +51,7 @@ def reject(
     notification = rejection_notices.rejected(context, job, problems, elsewhere, draft)
     notice = outbox.write(context, job, "rejected", notification, people=not goes_on)
     if end_building(context, job, notice, waits=waits):
-        context.observer.metric("JobsRejected", 1)
+        context.observer.job_metric("JobsRejected", 1, job.id)
         codes = sorted({problem.code for problem in problems})
         context.observer.info("job rejected", job_id=job.id, codes=codes, problems=problems.total)
 

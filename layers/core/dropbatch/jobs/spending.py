@@ -130,8 +130,8 @@ def settle(context: Context, batch: Batch, job: Job | None = None) -> None:
             current = context.repository.reload(current)
             continue
         if paid or standard:
-            context.observer.metric("CostUSD", float(paid))
-            context.observer.metric("SavedUSD", float(standard - paid))
+            context.observer.job_metric("CostUSD", float(paid), current.job_id)
+            context.observer.job_metric("SavedUSD", float(standard - paid), current.job_id)
 
 
 def settle_all(context: Context, job: Job, batches: Sequence[Batch]) -> None:

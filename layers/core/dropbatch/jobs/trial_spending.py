@@ -99,7 +99,7 @@ def settle(
         else:
             break
     if spent.paid:
-        context.observer.metric("CostUSD", float(spent.paid))
+        context.observer.job_metric("CostUSD", float(spent.paid))
 
 
 def _totals(context: Context, month: str, drop: Drop, models: Mapping[str, Spent]) -> list[MonthTotal]:

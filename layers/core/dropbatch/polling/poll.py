@@ -8,6 +8,7 @@ which it ends whatever others answer. The poll enforces that date from the table
 from collections import Counter
 from collections.abc import Callable
 
+from dropbatch.batch_api.limits import COMPLETION_WINDOW_SECONDS
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.jobs import Job
@@ -43,6 +44,9 @@ ROTATION_STEP = 7919
 
 MAX_DOUBT_SECONDS = 6 * 3600
 """How long a create is in doubt before it counts as stuck, which raises an alarm."""
+
+MAX_OPEN_SECONDS = 38 * 3600
+"""How long a batch is open before it counts as stuck: Dropbatch cancels it after 36 hours, and OpenAI may need two."""
 
 
 def poll(context: Context) -> None:
@@ -90,7 +94,7 @@ class _Tick:
             ("status files", 0.5, self._write_statuses),
             ("index pages", 0.3, write_pages),
             ("files at OpenAI", 0.1, lambda context: delete_remote_files(context, self._open.ended_jobs)),
-            ("dead letters", 0.5, take_dead_letters),
+            ("dead letters", 0.5, lambda context: take_dead_letters(context, self._poller.last_completed_at)),
             ("sweep", 1.0, sweep),
         ):
             try:
@@ -106,11 +110,20 @@ class _Tick:
         oldest = min((batch.submitted_at or now for batch in self._open.batches_in(BatchState.SUBMITTED)), default=now)
         stuck = sum(job.held_reason is HeldReason.STUCK for job in self._open.jobs.values())
         stuck += sum(now - (batch.creating_at or now) > MAX_DOUBT_SECONDS for batch in batches)
+        stuck += sum(
+            now - (batch.submitted_at or now) > MAX_OPEN_SECONDS
+            for batch in self._open.batches_in(BatchState.SUBMITTED)
+        )
+        stuck += self._messages.delayed(now)
+        # AWS bills a metric for each hour in which it is reported. Only the first says that polls finish; the others
+        # are about trouble, and their alarms take silence as a good sign.
         context.observer.metric("BatchesOpen", sum(batch.state not in CLOSED for batch in batches))
-        context.observer.metric("OldestOpenBatchSeconds", now - oldest)
-        context.observer.metric("JobsStuck", stuck)
+        if now - oldest > COMPLETION_WINDOW_SECONDS:
+            context.observer.metric("OldestOpenBatchSeconds", now - oldest)
+        if stuck:
+            context.observer.metric("JobsStuck", stuck)
         counts = Counter(f"batches_{batch.state}" for batch in batches)
-        context.observer.info("polled", jobs=len(self._open.jobs), **counts)
+        context.observer.info("polled", jobs=len(self._open.jobs), oldest_batch_seconds=now - oldest, **counts)
 
     def _update_statuses(self, context: Context) -> None:
         submitted = self._open.batches_in(BatchState.SUBMITTED)

@@ -32,6 +32,13 @@ LOST_SECONDS = 120
 MAX_QUEUED_SECONDS = 7_200
 """How long a message waits before it is sent again, whatever its queue holds."""
 
+DELAYED_SECONDS = 10_800
+"""After this time without a process that received a message, its item counts as stuck: nobody takes from the queue."""
+
+
+DEAD_LETTERS_SECONDS = 300
+"""How often the queues of dead letters are read."""
+
 
 class Messages:
     """The messages that are due, by queue: the poll's steps add to them, and one step sends them."""
@@ -47,6 +54,15 @@ class Messages:
     def add(self, name: QueueName, item: WorkItem) -> None:
         """Note that a message about an item is due, which may be under way already."""
         self._due[name].append(item)
+
+    def delayed(self, now: int) -> int:
+        """Return about how many items messages are under way that no process has received for hours."""
+        return sum(
+            now - (item.queued_since or item.sent_at) > DELAYED_SECONDS
+            for items in self._due.values()
+            for item in items
+            if item.sent_at and not item.is_leased(now)
+        )
 
     def send_all(self, context: Context, snapshot: Snapshot, poller: Poller) -> None:
         """Send the due messages, and admit waiting batches, as many as each queue has room for; notes the pace."""
@@ -96,6 +112,7 @@ class Messages:
 
     def _send_one(self, context: Context, item: WorkItem, name: QueueName) -> int:
         """Send a message about an item, unless another process has moved the item; return how many were sent."""
+        item.queued_since = item.queued_since or item.sent_at
         item.sent_at = context.now()
         if isinstance(item, Batch) and item.state is BatchState.WAITING:
             item.admitted_at = item.admitted_at or item.sent_at
@@ -123,8 +140,14 @@ def _message(item: WorkItem) -> dict[str, object]:
     raise AssertionError(f"no message is about a {type(item).__name__}")
 
 
-def take_dead_letters(context: Context) -> None:
-    """Have the items of dead letters tried again, as all items are, for a day."""
+def take_dead_letters(context: Context, since: int) -> None:
+    """Have the items of dead letters tried again, as all items are, for a day.
+
+    AWS bills a look at each queue, and these messages have failed for hours: a poll looks if five minutes have begun
+    since the last one, which began at `since`.
+    """
+    if context.now() // DEAD_LETTERS_SECONDS == since // DEAD_LETTERS_SECONDS:
+        return
     for name, queue in context.dead_letters.items():
         try:
             for receipt, message in queue.take():

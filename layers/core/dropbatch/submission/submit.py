@@ -99,7 +99,7 @@ def _forget_message(context: Context, batch: Batch) -> None:
         waits = current.state in (BatchState.WAITING, BatchState.SUBMITTING)
         if not waits or not current.sent_at or current.is_leased(context.now()):
             return False
-        current.sent_at = current.admitted_at = 0
+        current.sent_at = current.queued_since = current.admitted_at = 0
         return True
 
     context.repository.update(batch, forget)

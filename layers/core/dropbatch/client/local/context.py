@@ -187,6 +187,9 @@ class SilentObserver:
     def metric(self, name: str, value: float, **dimensions: str) -> None:
         """Ignore the metric."""
 
+    def job_metric(self, name: str, value: float, job_id: str = "", **dimensions: str) -> None:
+        """Ignore the metric."""
+
 
 def folder_context(
     folder: Path,
