@@ -171,7 +171,7 @@ def _joining_seconds(calls: Counter[str], shards: int) -> float:
 def simulate(
     folder: Path, jobs_of: int, batches: int, others: int, chance: random.Random, at_once: bool = False
 ) -> World:
-    """Simulate `jobs_of` jobs of so many batches each, while `others` jobs of one batch are open."""
+    """Simulate jobs, each of a number of batches, while `others` jobs of one batch are open."""
     folder.mkdir()
     account = Account(folder, limits=Limits(batch_requests=2))
     account.openai.answer = answer_ok
