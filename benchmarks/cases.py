@@ -58,6 +58,15 @@ def build_csv_reader(rows: int) -> None:
             pass
 
 
+def build_jsonl_floor(rows: int) -> None:
+    """Decode the JSON lines, and do nothing else: the lower bound of `build_jsonl`."""
+    import orjson
+
+    with jsonl_drop(rows).open("rb") as file:
+        for line in file:
+            orjson.loads(line)
+
+
 def build_naive(rows: int) -> None:
     """Build the lines as OpenAI's cookbook does: a list of rows, a list of tasks, then the JSON of each task."""
     with csv_drop(rows).open(newline="", encoding="utf-8") as file:
@@ -193,6 +202,7 @@ CASES = {
         build_csv_reader,
         build_naive,
         build_jsonl,
+        build_jsonl_floor,
         build_jsonl_naive,
         validate,
         validate_orjson,

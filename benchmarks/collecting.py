@@ -238,8 +238,18 @@ def _collect(kind: str, rows: int) -> None:
     assert ended.state is JobState.SUCCEEDED
 
 
+def collect_floor(rows: int) -> None:
+    """Copy the rows and the answers to other files, and do nothing else: the lower bound of `collect_chat`."""
+    folder = ended_job("chat", rows)
+    with TemporaryDirectory(dir=FOLDER) as copy:
+        for number, source in enumerate([csv_drop(rows), *(folder / "openai").iterdir()]):
+            with source.open("rb") as read, Path(copy, str(number)).open("wb") as written:
+                while block := read.read(1 << 20):
+                    written.write(block)
+
+
 CASES: Mapping[str, Callable[[int], None]] = {
-    case.__name__: case for case in (collect_chat, collect_jsonl, collect_embeddings)
+    case.__name__: case for case in (collect_chat, collect_floor, collect_jsonl, collect_embeddings)
 }
 
 

@@ -1,6 +1,7 @@
 """The benchmarks run with the current code."""
 
 import json
+import random
 import sys
 from datetime import date
 from pathlib import Path
@@ -9,7 +10,19 @@ from subprocess import CalledProcessError
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import cases, collecting, fast_paths, figures, inputs, joining, repeating, runs, submitting
+from benchmarks import (
+    cases,
+    collecting,
+    fast_paths,
+    figures,
+    inputs,
+    joining,
+    latency,
+    profiles,
+    repeating,
+    runs,
+    submitting,
+)
 from benchmarks.runs import Spread
 from tools.capacity import peers
 
@@ -143,3 +156,31 @@ def test_a_run_counts_the_seconds_of_its_children() -> None:
 def test_a_run_that_fails_is_an_error() -> None:
     with pytest.raises(CalledProcessError):
         runs.run([sys.executable, "-c", "raise SystemExit(1)"])
+
+
+@pytest.mark.parametrize("path", profiles.PATHS)
+def test_a_profile_names_the_floor_and_the_functions_of_a_path(path: str) -> None:
+    first, *functions = profiles.profile(path, 20)
+    assert path in first
+    assert profiles.PATHS[path][1].__name__ in first
+    assert len(functions) == profiles.SHOWN
+    assert sum(float(line.split("%")[0]) for line in functions) <= 100
+
+
+def test_results_come_with_the_poll_after_the_end_of_their_batch(tmp_path: Path) -> None:
+    world = latency.simulate(tmp_path / "single", 5, 1, 0, random.Random(1))
+    assert len(world.waits) == 5
+    assert all(latency.COLLECT_SECONDS < wait < latency.MINUTE + 20 for wait in world.waits.values())
+
+
+def test_open_jobs_of_others_delay_results_by_the_calls_that_ask_for_them(tmp_path: Path) -> None:
+    alone, among_many = (
+        latency.simulate(tmp_path / str(others), 5, 1, others, random.Random(1)).waits.values() for others in (0, 300)
+    )
+    more = [its - own for own, its in zip(alone, among_many, strict=True)]
+    assert all(0 < seconds < 3 for seconds in more), more
+
+
+def test_the_batches_of_a_large_job_are_collected_a_few_at_once(tmp_path: Path) -> None:
+    [wait] = latency.simulate(tmp_path / "large", 1, 60, 0, random.Random(1), at_once=True).waits.values()
+    assert 60 / latency.AT_ONCE * latency.COLLECT_SECONDS < wait < 240
