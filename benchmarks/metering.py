@@ -196,6 +196,10 @@ class _Objects(_Port):
         self._bill["s3_reads"] += 1
         return self._fake.read_range(*args)
 
+    def read_many(self, bucket: str, keys: Sequence[str]) -> Iterator[bytes]:
+        self._bill["s3_reads"] += len(keys)
+        return self._fake.read_many(bucket, keys)
+
     def put(self, bucket: str, key: str, data: bytes, content_type: str, *, is_progress: bool = False) -> None:
         self._wrote(bucket, len(data), 1)
         self._fake.put(bucket, key, data, content_type, is_progress=is_progress)

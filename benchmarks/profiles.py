@@ -1,4 +1,4 @@
-"""Where the hot paths spend their time, beside their floors: `python -m benchmarks.profiles [case ...]`.
+"""The time of the hot paths by function, beside their floors: `python -m benchmarks.profiles [path ...]`.
 
 Each path runs once before, so that nothing is loaded while it is measured. The steps work on many rows in each call, so
 the profiler costs little. A share is the time within a function itself, of all that the path took.
@@ -30,7 +30,7 @@ def profile(path: str, rows: int = ROWS) -> list[str]:
     """Return lines about a path: what it takes for a row, beside its floor, and its most expensive functions."""
     run, floor = PATHS[path]
     run(rows)
-    took, least = _time(run, rows), _time(floor, rows)
+    took, least = _time(run, rows), max(_time(floor, rows), 1e-6)
     profiler = cProfile.Profile()
     profiler.runcall(run, rows)
     stats = pstats.Stats(profiler)

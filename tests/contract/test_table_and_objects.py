@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from dropbatch.adapters.s3 import COPIES_AT_ONCE, PROGRESS_TAG, S3Objects
+from dropbatch.adapters.s3 import AT_ONCE, PROGRESS_TAG, S3Objects
 from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError, StaleItemError
 from dropbatch.ports import Objects, Piece, Table
 from tests.contract.conftest import REGION, real_table
@@ -618,12 +618,23 @@ def test_a_large_join_that_conflicts_leaves_no_upload(
     assert b"".join(objects.blocks("bbb", "joined")) == b"another"
 
 
+def test_many_objects_are_read_in_the_order_of_their_keys(objects: Objects) -> None:
+    keys = [f"object-{number}" for number in range(2 * AT_ONCE + 1)]
+    for key in keys:
+        objects.put("aaa", key, f"the text of {key}".encode(), "text/plain")
+    backwards = keys[::-1]
+    assert list(objects.read_many("aaa", backwards)) == [f"the text of {key}".encode() for key in backwards]
+    assert list(objects.read_many("aaa", [])) == []
+    with pytest.raises(ObjectNotFoundError):
+        list(objects.read_many("aaa", [*keys, "nothing"]))
+
+
 @pytest.mark.slow
 def test_s3_copies_several_parts_at_once(aws: None) -> None:
     client = client_of_s3()
     objects = S3Objects(client)
-    pieces, whole = pieces_of(objects, [(5 * MIB, 0)] * (2 * COPIES_AT_ONCE))
-    copy, all_at_work = client.upload_part_copy, Barrier(COPIES_AT_ONCE, timeout=60)
+    pieces, whole = pieces_of(objects, [(5 * MIB, 0)] * AT_ONCE)
+    copy, all_at_work = client.upload_part_copy, Barrier(AT_ONCE, timeout=60)
 
     def copy_with_others(**place: Any) -> Any:
         all_at_work.wait()  # fails unless as many others are at work

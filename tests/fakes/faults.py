@@ -117,7 +117,7 @@ def errors_of(call: str) -> dict[str, Callable[[], Exception]]:
     if protocol == "Answering":
         return {name: its for name, its in _OPENAI.items() if name != "refused"}  # that is a response
     if protocol == "Objects":
-        return _READING if method in ("head", "blocks", "read_range") else _AWS | _KMS
+        return _READING if method in ("head", "blocks", "read_range", "read_many") else _AWS | _KMS
     return _AWS | (_KMS if protocol in ("Topics", "Queue", "EventBus") else {})
 
 

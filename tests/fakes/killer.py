@@ -10,7 +10,7 @@ class Killed(BaseException):
 
 
 READS = frozenset(
-    {"get", "query", "open_items", "head", "blocks", "read_range", "names", "depth", "take"}
+    {"get", "query", "open_items", "head", "blocks", "read_range", "read_many", "names", "depth", "take"}
     | {"key_version", "retrieve", "newest", "sees", "streaming", "has_model"}
 )
 """The calls that change nothing."""

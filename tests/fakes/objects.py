@@ -11,6 +11,7 @@ from dropbatch.adapters.s3 import PART_BYTES
 from dropbatch.adapters.s3_multipart import MIN_PART_BYTES
 from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError, StaleItemError
 from dropbatch.ports import ObjectInfo, Piece
+from dropbatch.storage.objects import read_object
 from tests.fakes.names import INBOX, Numbers
 from tests.fakes.refusal import refusal
 
@@ -162,6 +163,9 @@ class FakeObjects:
         data = self._read(bucket, key, version_id)
         assert 0 <= start < end <= len(data)
         return data[start:end]
+
+    def read_many(self, bucket: str, keys: Sequence[str]) -> Iterator[bytes]:
+        return (read_object(self, bucket, key) for key in keys)
 
     def put(self, bucket: str, key: str, data: bytes, content_type: str, *, is_progress: bool = False) -> None:
         self.drop(key, data, bucket=bucket)

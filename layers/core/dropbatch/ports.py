@@ -68,6 +68,13 @@ class Objects(Protocol):
         """Return the object's bytes from `start` up to `end`, which must exist. A broken connection is resumed."""
         ...
 
+    def read_many(self, bucket: str, keys: Sequence[str]) -> Iterator[bytes]:
+        """Yield the bytes of small objects, in the order of their keys. Several are read at once, and held.
+
+        Raise ObjectNotFoundError at one that does not exist.
+        """
+        ...
+
     def put(self, bucket: str, key: str, data: bytes, content_type: str, *, is_progress: bool = False) -> None:
         """Write an object. One that `is_progress` is often replaced: S3 deletes its old versions after a day."""
         ...

@@ -12,8 +12,9 @@ from botocore.session import Session
 
 CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=5, read_timeout=30)
 
-S3_CONFIG = CONFIG.merge(Config(read_timeout=60))
-"""S3 may answer a copy of 256 MiB only when it is done. This timeout allows for 5 MB a second."""
+S3_CONFIG = CONFIG.merge(Config(read_timeout=60, max_pool_connections=32))
+"""S3 may answer a copy of 256 MiB only when it is done. This timeout allows for 5 MB a second. Each call that is made
+at once has a connection of its own."""
 
 
 class Clients:

@@ -33,7 +33,6 @@ from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import Head, compared_columns, keep_head
 from dropbatch.storage.job_ends import decide, decision_of
 from dropbatch.storage.job_files import JobFiles
-from dropbatch.storage.objects import read_object
 from dropbatch.storage.repository import Repository
 
 HANDOVER_SECONDS = 60
@@ -114,9 +113,8 @@ class _Rendered:
 def _read_rendered(context: Context, rows: JobRows, shards: Sequence[Shard]) -> _Rendered:
     """Add up the stats of all shards. Their row numbers become those of the drop."""
     rendered = _Rendered()
-    for shard in shards:
-        key = rows.files.piece_key(shard.number, "stats.json")
-        stats = json.loads(read_object(context.objects, context.buckets.work, key))
+    keys = [rows.files.piece_key(shard.number, "stats.json") for shard in shards]
+    for stats in map(json.loads, context.objects.read_many(context.buckets.work, keys)):
         rendered.tally.merge(Tally.from_json(stats["tally"]))
         for name, places in stats["pieces"].items():
             found = rendered.pieces.setdefault(name, [])

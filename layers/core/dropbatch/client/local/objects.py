@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 
 from dropbatch.domain.errors import ObjectNotFoundError
 from dropbatch.ports import ObjectInfo, Piece
+from dropbatch.storage.objects import read_object
 
 INBOX = "inbox"
 """The bucket that keeps replaced versions."""
@@ -112,6 +113,9 @@ class FolderObjects:
     def read_range(self, bucket: str, key: str, start: int, end: int, version_id: str | None = None) -> bytes:
         self._called("get")
         return b"".join(self._blocks(self._find(bucket, key, version_id).cut(start, end)))
+
+    def read_many(self, bucket: str, keys: Sequence[str]) -> Iterator[bytes]:
+        return (read_object(self, bucket, key) for key in keys)
 
     def put(
         self,
