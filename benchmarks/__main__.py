@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import collecting, joining, pipeline, polling, repeating, submitting, transfers
+from benchmarks import collecting, joining, pipeline, polling, repeating, starting, submitting, transfers
 from benchmarks.cases import recipe_body
 from benchmarks.figures import print_table, record
 from benchmarks.inputs import BODY, csv_drop, jsonl_drop, raw_drop
@@ -66,6 +66,7 @@ FIGURES = {
     **repeating.FIGURES,
     **submitting.FIGURES,
     **polling.FIGURES,
+    **starting.FIGURES,
     **transfers.FIGURES,
     **pipeline.FIGURES,
     **collecting.FIGURES,
@@ -81,6 +82,7 @@ GROUPS: dict[str, Callable[[], Figures]] = {
     "submitting": submitting.submitting,
     "polling": polling.polling,
     "idle_start": polling.idle_start,
+    "starting": starting.starting,
     "transfers": transfers.transfers,
     "pipeline": pipeline.pipeline,
     "collecting": lambda: collecting.collecting(measure),
