@@ -13,7 +13,7 @@ from benchmarks.runs import PAIRS, PAIRS_OF_THE_LARGEST, Spread, growth_exponent
 MILLION = 1_000_000
 SIZES = (50_000, 200_000, MILLION)
 
-Figures = Mapping[str, float | Spread]
+Figures = Mapping[str, float | Spread | None]
 
 
 def building() -> Figures:

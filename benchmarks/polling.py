@@ -34,12 +34,13 @@ poll_handler.handler({}, types.SimpleNamespace(aws_request_id="1", get_remaining
 """
 
 EAGER = """
-import boto3, genai_prices, httpx2, jinja2, jmespath, jsonschema, msgspec, openai, orjson, ruamel.yaml
+import genai_prices, httpx2, jinja2, jmespath, jsonschema, msgspec, openai, orjson, ruamel.yaml
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.batch import BatchProcessor
-from aws_lambda_powertools.utilities.parameters import SecretsProvider
+from botocore.session import Session
+session = Session()
 for service in ("dynamodb", "s3", "secretsmanager", "sns", "sqs"):
-    boto3.client(service)
+    session.create_client(service, region_name="us-east-1")
 openai.OpenAI(api_key="x")
 Logger(), Metrics()
 """

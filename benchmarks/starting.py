@@ -1,16 +1,17 @@
-"""How fast the functions start and answer, where they live: as built, and run as AWS runs them, without Docker.
+"""Starts and answers of the built functions and layers, run as AWS runs them, without Docker.
 
 AWS's runtime interface emulator starts `awslambdaric` with a built function and its layers, in the environment of the
 deployed one. That process has one core, and everything else has the others: the emulator, the embedded AWS, and the
 emulator of OpenAI. Code is compiled when it is built, and a run writes none.
 
-Cold is the time from the first invocation, which starts the process, to its answer. Warm is a later invocation with
-the same event. Both have the smallest real work: a drop of ten rows, its batch, a poll that finds nothing open. The
-main step is the same with real sizes, in a warm process.
+Cold is the time from the first invocation, which starts the process, to its answer. Warm is the time of a later
+invocation with such an event. Both have the smallest real work: a drop of ten rows, its batch, a poll that finds
+nothing open. The main step is the same with real sizes, in a warm process.
 
-Four things differ from Lambda. Nothing takes the processor away in between, as Lambda does below 1,769 MB. The memory is
-limited only by the function itself, by `entrypoints/memory_limit.py`; the largest peak is printed. Connections have no TLS.
-And the code is in the page cache.
+Lambda differs in four ways. It takes the processor away at times from a function of less than 1,769 MB, after its
+initialization. It limits the memory from outside; here only the function's own limit holds
+(`entrypoints/memory_limit.py`), and the largest peak is printed. Its connections have TLS. It loads the code from a
+disk; here the code is in the page cache.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +64,10 @@ FIGURES = {
     **{f"warm_{step}_s": ("s", "") for step in ("take_in", "submit", "poll", "collect")},
     **{f"main_{step}_s": ("s", "") for step in ("take_in", "submit", "poll", "collect")},
 }
-"""`take_in` and `submit` are the two kinds of events of the submit function. `poll_open` is a poll with open batches."""
+"""`take_in` and `submit` are the two kinds of events of the submit function. `poll_open` is a poll with open batches.
+
+Seconds are those of the clock, and of CPU those of the function's process.
+"""
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -173,7 +177,8 @@ class Times:
     cold_processor: list[float] = field(default_factory=list)
     warm: list[float] = field(default_factory=list)
     main: list[float] = field(default_factory=list)
-    main_processor: float = 0.0  # a mean, because the system counts hundredths of seconds
+    mean_processor: dict[str, float] = field(default_factory=dict)
+    """Of the warm invocations. The system counts hundredths of seconds, which is too little for one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,17 +281,21 @@ def _measure(function: Function, series: Series) -> Times:
             times.cold_processor.append(process.processor)
     with function.process() as process:
         process.invoke(series.warm[0])
-        for measured, events in ((times.warm, series.warm[1:]), (times.main, series.main)):
+        for name, measured, events in (("warm", times.warm, series.warm[1:]), ("main", times.main, series.main)):
             before = process.processor
             measured.extend(map(process.invoke, events))
             if events:
-                print(f"  {(process.processor - before) / len(events)}")
+                times.mean_processor[name] = (process.processor - before) / len(events)
     return times
 
 
 def _show(step: str, times: Times) -> None:
-    shown = {"cold": times.cold, "of the processor": times.cold_processor, "warm": times.warm, "main": times.main}
-    print(f"  {step:<12}", *(f"{name} {median(its):.3f} s" for name, its in shown.items() if its), sep="  ")
+    shown = []
+    for name, seconds in (("cold", times.cold), ("warm", times.warm), ("main", times.main)):
+        if seconds:
+            processor = times.mean_processor.get(name) or median(times.cold_processor)
+            shown.append(f"{name} {median(seconds):.3f} s, {processor:.3f} of the processor")
+    print(f"  {step:<10}", "; ".join(shown))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -329,9 +338,7 @@ def _events(deployed: Deployed, queue: str, number: int) -> dict[str, Event]:
     while len(events) < number:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{len(events)} of {number} messages came to the queue {queue}")
-        received = sqs.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1, AttributeNames=["All"]
-        )
+        received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1, AttributeNames=["All"])
         for message in received.get("Messages", []):
             record = {
                 "messageId": message["MessageId"],

@@ -47,8 +47,8 @@ class Stack:
     `openai_url` and `openai_key` name a server to use instead of the emulator. `parameters` are parameters of the
     template, and override those that are chosen here. `emulator` holds environment variables of the emulator. `say`
     gets a line about each step. `shared_build` is the folder of a build for several stacks with the same parameters:
-    the first one builds. `runtime` is the Python of the layers (`python3.13`), by default ministack's: with another one,
-    ministack cannot run the functions.
+    the first one builds. `runtime` is the Python of the layers (`python3.13`), by default that of ministack. With
+    another one, ministack cannot run the functions.
     """
 
     directory: Path
