@@ -34,17 +34,16 @@ poll_handler.handler({}, types.SimpleNamespace(aws_request_id="1", get_remaining
 """
 
 EAGER = """
-import genai_prices, httpx2, jinja2, jmespath, jsonschema, msgspec, openai, orjson, ruamel.yaml
+import boto3, genai_prices, httpx2, jinja2, jmespath, jsonschema, msgspec, openai, orjson, ruamel.yaml
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.batch import BatchProcessor
-from botocore.session import Session
-session = Session()
+from aws_lambda_powertools.utilities.parameters import SecretsProvider
 for service in ("dynamodb", "s3", "secretsmanager", "sns", "sqs"):
-    session.create_client(service, region_name="us-east-1")
+    boto3.client(service)
 openai.OpenAI(api_key="x")
 Logger(), Metrics()
 """
-"""The libraries of all functions, loaded before the program knows what is due."""
+"""A fixed reference: libraries that functions like these usually load, before the program knows what is due."""
 
 FIGURES = {
     "poll_calls": ("calls", "≤ 105"),
