@@ -20,7 +20,12 @@ assert not (answer or {}).get("batchItemFailures"), answer
 print(*sys.modules)
 """
 
-NEVER = frozenset({"boto3", "openai", "aws_lambda_powertools.utilities.parameters"})
+NEVER = frozenset(
+    {
+        *("asyncio", "boto3", "openai"),
+        *("aws_lambda_powertools.utilities.batch", "aws_lambda_powertools.utilities.parameters"),
+    }
+)
 """Packages that no function loads: botocore makes the clients, and httpx2 calls OpenAI."""
 
 LIBRARIES = frozenset({"genai_prices", "httpx2", "jsonschema", "pydantic"})
