@@ -55,10 +55,10 @@ def test_the_layer_of_packages_lacks_those_of_the_command(tmp_path: Path) -> Non
 
     text = (tmp_path / "layers/dependencies/requirements.txt").read_text()
     exported = set(re.findall(r"^([\w-]+)==", text, re.MULTILINE))
-    assert not exported & {*PACKAGES_OF_THE_COMMAND, "shellingham", "pygments", "markdown-it-py", "pyarrow", "openai"}
+    assert not exported & {*PACKAGES_OF_THE_COMMAND, "shellingham", "pygments", "markdown-it-py", "pyarrow"}
     missing = dependencies() - exported - PACKAGES_OF_THE_COMMAND
     assert missing <= {"backports-zstd"}, "Lambda needs all others"
-    assert {"boto3", "httpx2", "jinja2", "botocore"} <= exported
+    assert {"boto3", "openai", "jinja2", "botocore"} <= exported
     kept = {path.name for path in (tmp_path / "built" / "python" / "botocore" / "data").iterdir() if path.is_dir()}
     assert kept == services()
 

@@ -1,4 +1,7 @@
-"""OpenAI's Files and Batches, and single requests."""
+"""OpenAI's Files and Batches, and single requests.
+
+The SDK takes half a second and 50 MB to load, so it is imported for the first call.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dropbatch.adapters.openai_answers import id_of, read_answer, remote_batch
-from dropbatch.adapters.openai_errors import is_refused_request, translate_errors, unless_unsupported
-from dropbatch.adapters.openai_http import OpenAIServer, StatusError, is_object, url_path
+from dropbatch.adapters.openai_errors import is_object, is_refused_request, translate_errors, unless_unsupported
 from dropbatch.batch_api.error_codes import MODEL_NOT_FOUND
 from dropbatch.batch_api.limits import COMPLETION_WINDOW, MIN_REQUEST_FILE_DAYS, OPENAI_FILE_DAYS
 from dropbatch.batch_api.servers import host_of, is_openai_host
@@ -29,7 +31,9 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     import httpx2
+    from openai import OpenAI as Client
 
+CONNECT_SECONDS = 5.0
 CALL_SECONDS = 15.0
 """How long a call that changes nothing waits for its answer. With the second try, a server that hangs costs a poll half
 a minute of its five."""
@@ -60,7 +64,7 @@ _NO_RANGE = re.compile(r"bytes \*/(\d+)")
 
 
 class OpenAIBatches:
-    """`ports.OpenAI` and `ports.Answering` on HTTP.
+    """`ports.OpenAI` and `ports.Answering` on the `openai` SDK.
 
     `read_key(fresh)` returns (API key, its version). It raises OpenAIAuthError if there is no key, and reads past its
     cache if `fresh` is set. `transport` replaces the network in tests.
@@ -76,7 +80,7 @@ class OpenAIBatches:
         self._read_key = read_key
         self._base_url = base_url
         self._transport = transport
-        self._server: tuple[str, OpenAIServer] | None = None
+        self._client: tuple[str, Client] | None = None
         self._version: str | None = None
         # Other servers of this API may refuse members that they do not know.
         is_own = is_openai_host(host_of(base_url))
@@ -89,44 +93,44 @@ class OpenAIBatches:
         return self._version or ""
 
     def upload(self, path: Path, name: str) -> str:
-        def call(server: OpenAIServer) -> str:
-            lifetime = {f"expires_after[{member}]": str(value) for member, value in self._request_lifetime.items()}
-            form = {"purpose": "batch", **lifetime}
+        def call(client: Client) -> str:
+            more: Any = {"expires_after": self._request_lifetime} if self._request_lifetime else {}
             with _TimedFile(path, SEND_SECONDS) as file:
-                made = server.request(
-                    "POST", "/files", data=form, files={"file": (name, file)}, seconds=UPLOADED_SECONDS
+                made = client.files.with_raw_response.create(
+                    file=(name, file), purpose="batch", timeout=_timeout(UPLOADED_SECONDS), **more
                 )
             return id_of(read_answer(made.content))
 
         return self._call(call)
 
     def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> RemoteBatch:
-        def call(server: OpenAIServer) -> RemoteBatch:
+        def call(client: Client) -> RemoteBatch:
             more: Any = {"output_expires_after": self._answer_lifetime} if self._answer_lifetime else {}
-            batch = {
-                "input_file_id": file_id,
-                "endpoint": endpoint,
-                "completion_window": COMPLETION_WINDOW,
-                "metadata": dict(metadata),
+            made = client.batches.with_raw_response.create(
+                input_file_id=file_id,
+                endpoint=endpoint,  # type: ignore[arg-type]  # the drop's own; OpenAI checks it
+                completion_window=COMPLETION_WINDOW,
+                metadata=dict(metadata),
+                timeout=_timeout(CREATE_SECONDS),
                 **more,
-            }
-            made = server.request("POST", "/batches", json=batch, seconds=CREATE_SECONDS)
+            )
             return remote_batch(read_answer(made.content))
 
         return self._call(call)
 
     def retrieve(self, batch_id: str) -> RemoteBatch:
         return self._call_twice(
-            lambda server: remote_batch(read_answer(server.request("GET", url_path("batches", batch_id)).content))
+            lambda client: remote_batch(read_answer(client.batches.with_raw_response.retrieve(batch_id).content))
         )
 
     def newest(self, after: str | None = None) -> Iterator[Sequence[RemoteBatch]]:
         while True:
             start = after
 
-            def call(server: OpenAIServer, start: str | None = start) -> tuple[Sequence[RemoteBatch], bool]:
-                query = {"limit": str(PAGE_BATCHES), **({"after": start} if start else {})}
-                page = read_answer(server.request("GET", "/batches", params=query).content)
+            def call(client: Client, start: str | None = start) -> tuple[Sequence[RemoteBatch], bool]:
+                batches = client.batches.with_raw_response
+                got = batches.list(limit=PAGE_BATCHES, after=start) if start else batches.list(limit=PAGE_BATCHES)
+                page = read_answer(got.content)
                 if not isinstance(page.get("data"), list):
                     # Not an empty page: a batch that is not found may be created again.
                     raise OpenAIOutcomeUnknownError("unreadable_answer")
@@ -140,15 +144,15 @@ class OpenAIBatches:
 
     def cancel(self, batch_id: str) -> None:
         try:
-            self._call_twice(lambda server: server.request("POST", url_path("batches", batch_id, "cancel")))
+            self._call_twice(lambda client: client.batches.with_raw_response.cancel(batch_id))
         except OpenAIRequestError as error:
             if error.status != 409:  # OpenAI's answer for a batch that has ended
                 raise
 
     def sees(self, file_id: str) -> bool:
-        def call(server: OpenAIServer) -> bool:
+        def call(client: Client) -> bool:
             # A proxy may answer with 200, too: only the file's own id is proof.
-            return id_of(read_answer(server.request("GET", url_path("files", file_id)).content)) == file_id
+            return id_of(read_answer(client.files.with_raw_response.retrieve(file_id).content)) == file_id
 
         try:
             return self._call_twice(call)
@@ -156,22 +160,22 @@ class OpenAIBatches:
             return False
 
     def delete_file(self, file_id: str) -> bool:
-        def call(server: OpenAIServer) -> bool:
-            server.request("DELETE", url_path("files", file_id))
+        def call(client: Client) -> bool:
+            client.files.with_raw_response.delete(file_id)
             return True
 
         try:
-            return self._call(lambda server: bool(unless_unsupported(lambda: call(server))))
+            return self._call(lambda client: bool(unless_unsupported(lambda: call(client))))
         except OpenAINotFoundError:
             return True
 
     def has_model(self, model: str) -> bool | None:
-        def call(server: OpenAIServer) -> bool | None:
-            found = server.request("GET", url_path("models", model), seconds=MODEL_SECONDS)
+        def call(client: Client) -> bool | None:
+            found = client.models.with_raw_response.retrieve(model, timeout=_timeout(MODEL_SECONDS))
             return True if is_object(found.content) else None
 
         try:
-            return self._call(lambda server: unless_unsupported(lambda: call(server)))
+            return self._call(lambda client: unless_unsupported(lambda: call(client)))
         except (OpenAINotFoundError, OpenAIPermissionError) as error:
             if error.code == MODEL_NOT_FOUND:
                 return False  # with 403, the model exists, and the key's project may not use it
@@ -180,16 +184,18 @@ class OpenAIBatches:
             return None
 
     def ask(self, endpoint: str, body: bytes) -> Response:
-        def call(server: OpenAIServer) -> Response:
-            headers = {"Content-Type": "application/json"}
+        def call(client: Client) -> Response:
+            import httpx2
+            import openai
+
+            options: Any = {"timeout": _timeout(ASK_SECONDS), "headers": {"Content-Type": "application/json"}}
             try:
-                made = server.request(
-                    "POST", endpoint.removeprefix("/v1"), content=body, headers=headers, seconds=ASK_SECONDS
-                )
-            except StatusError as error:
+                # The body is sent byte for byte: the SDK's own methods would build it again.
+                made = client.post(endpoint.removeprefix("/v1"), cast_to=httpx2.Response, content=body, options=options)
+            except openai.APIStatusError as error:
                 if not is_refused_request(error):
                     raise
-                return Response(error.status, error.content)
+                return Response(error.status_code, error.response.content)
             read_answer(made.content)
             return Response(made.status_code, made.content)
 
@@ -200,14 +206,18 @@ class OpenAIBatches:
         # Offsets count the bytes on the wire, so the content must not be compressed there.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
 
-        def call(server: OpenAIServer) -> _Download:
-            content = server.streaming(url_path("files", file_id, "content"), seconds=UPLOADED_SECONDS, headers=headers)
+        def call(client: Client) -> _Download:
+            import openai
+
+            content = client.files.with_streaming_response.content(
+                file_id, extra_headers=headers, timeout=_timeout(UPLOADED_SECONDS)
+            )
             try:
                 response = stack.enter_context(content)
-            except StatusError as error:
-                if error.status != 416:
+            except openai.APIStatusError as error:
+                if error.status_code != 416:
                     raise
-                found = _NO_RANGE.fullmatch(error.headers.get("content-range", ""))
+                found = _NO_RANGE.fullmatch(error.response.headers.get("content-range", ""))
                 return _Download(iter(()), start, int(found[1]) if found else None)
             # In pieces of some KB, as they come: a larger buffer would be lost when the connection breaks.
             return _Download(response.iter_bytes(), *_extent(response.status_code, response.headers))
@@ -217,37 +227,52 @@ class OpenAIBatches:
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
-        if self._server is not None:
-            self._server[1].close()
-            self._server = None
+        if self._client is not None:
+            self._client[1].close()
+            self._client = None
 
-    def _call_twice(self, call: Callable[[OpenAIServer], T]) -> T:
-        """Make a call that may be repeated; repeat it once if its outcome is unknown."""
+    def _call_twice(self, call: Callable[[Client], T]) -> T:
+        """Make a call that may be repeated; repeat it once if its outcome is unknown.
+
+        The SDK retries, too, but may wait for two minutes if a 429 says so.
+        """
         try:
             return self._call(call)
         except OpenAIOutcomeUnknownError:
             time.sleep(RETRY_SECONDS)
             return self._call(call)
 
-    def _call(self, call: Callable[[OpenAIServer], T]) -> T:
+    def _call(self, call: Callable[[Client], T]) -> T:
         """Make a call; if OpenAI refuses the key, read the key again and retry with a new one."""
         try:
             with translate_errors():
                 return call(self._connect(fresh=False))
         except OpenAIAuthError:
-            known = self._server[0] if self._server else None
-            server = self._connect(fresh=True)
-            if self._server is None or self._server[0] == known:
+            known = self._client[0] if self._client else None
+            client = self._connect(fresh=True)
+            if self._client is None or self._client[0] == known:
                 raise
             with translate_errors():
-                return call(server)
+                return call(client)
 
-    def _connect(self, fresh: bool) -> OpenAIServer:
+    def _connect(self, fresh: bool) -> Client:
         key = self._key(fresh)
-        if self._server is None or self._server[0] != key:
+        if self._client is None or self._client[0] != key:
+            from openai import DefaultHttpxClient, OpenAI
+
             self.close()
-            self._server = key, OpenAIServer(self._base_url, key, CALL_SECONDS, self._transport)
-        return self._server[1]
+            http = DefaultHttpxClient(transport=self._transport) if self._transport else None
+            self._client = (
+                key,
+                OpenAI(
+                    api_key=key,
+                    base_url=self._base_url,
+                    timeout=_timeout(CALL_SECONDS),
+                    max_retries=0,
+                    http_client=http,
+                ),
+            )
+        return self._client[1]
 
     def _key(self, fresh: bool) -> str:
         """Read the key, and keep its version. Each call reads the key, so this is the version of the last call."""
@@ -307,3 +332,9 @@ def _extent(status: int, headers: Mapping[str, str]) -> tuple[int, int | None]:
 def _lifetime(days: int) -> dict[str, Any]:
     """Return the member that has OpenAI delete a file this many days after the file was made."""
     return {"anchor": "created_at", "seconds": days * 86_400}
+
+
+def _timeout(seconds: float) -> httpx2.Timeout:
+    import httpx2
+
+    return httpx2.Timeout(seconds, connect=CONNECT_SECONDS, write=CALL_SECONDS)

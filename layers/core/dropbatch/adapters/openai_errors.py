@@ -1,4 +1,4 @@
-"""Errors of OpenAI and of its HTTP library as errors of the project."""
+"""Errors of OpenAI and its SDK as errors of the project."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from dropbatch.adapters.openai_http import StatusError, is_object
+import msgspec
+
 from dropbatch.batch_api.error_codes import BILLING_CODES
 from dropbatch.domain.errors import (
     OpenAIAuthError,
@@ -22,6 +23,10 @@ from dropbatch.domain.errors import (
     OpenAIRateLimitError,
     OpenAIRequestError,
 )
+
+if TYPE_CHECKING:
+    import openai
+
 
 T = TypeVar("T")
 
@@ -40,27 +45,27 @@ def code_of(code: object, otherwise: str) -> str:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raise exceptions of the HTTP library as errors of the project, without their texts."""
+    """Raise exceptions of the SDK and of its HTTP library as errors of the project, without their texts."""
     import httpx2
+    import openai
 
     try:
         yield
-    except StatusError as error:
+    except openai.APIStatusError as error:
         raise _error_of(error) from None
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+    except (openai.OpenAIError, httpx2.HTTPError) as error:
         raise OpenAIOutcomeUnknownError(type(error).__name__) from None
 
 
-def _error_of(error: StatusError) -> OpenAIError:
+def _error_of(error: openai.APIStatusError) -> OpenAIError:
     """Return the error that an answer with an error status means."""
-    status, members = error.status, error.members
-    codes = [members.get("code"), members.get("type")]
+    status = error.status_code
     # For an account without money, sometimes `code` says it and sometimes `type`.
-    billing = next((code for code in codes if isinstance(code, str) and code in BILLING_CODES), None)
-    code = code_of(billing or codes[0] or codes[1], f"http_{status}")
+    billing = next((code for code in (error.code, error.type) if isinstance(code, str) and code in BILLING_CODES), None)
+    code = code_of(billing or error.code or error.type, f"http_{status}")
     if status >= 500 or status == 408:
         return OpenAIOutcomeUnknownError(code)
-    if status in (403, 404) and not is_object(error.content):
+    if status in (403, 404) and not is_object(error.response.content):
         # From a proxy: it says nothing about the key, the file or the batch.
         return OpenAIOutcomeUnknownError(code)
     if code in BILLING_CODES:
@@ -70,28 +75,37 @@ def _error_of(error: StatusError) -> OpenAIError:
     if status == 403:
         return OpenAIPermissionError(code)
     if status == 429:
-        return OpenAIRateLimitError(code, _retry_after(error.headers))
+        return OpenAIRateLimitError(code, _retry_after(error.response.headers))
     # "No such File object": only the text tells a file that is gone, or not visible yet, from other faults.
-    text = error.content.decode(errors="replace").lower()
-    if status == 404 or "no such file" in text or "cannot find file" in text:
+    if status == 404 or "no such file" in error.message.lower() or "cannot find file" in error.message.lower():
         return OpenAINotFoundError(code, status)
     return OpenAIRequestError(code, status)
 
 
-def is_refused_request(error: StatusError) -> bool:
+def is_refused_request(error: openai.APIStatusError) -> bool:
     """Return whether an error says that the request itself is wrong, and nothing about key, account or server."""
-    return is_object(error.content) and isinstance(_error_of(error), OpenAIRequestError)
+    return is_object(error.response.content) and isinstance(_error_of(error), OpenAIRequestError)
 
 
 def unless_unsupported(call: Callable[[], T]) -> T | None:
     """Return the result of a call; None if the server has no such call: 405, 501, or a page with 404."""
+    import openai
+
     try:
         return call()
-    except StatusError as error:
-        is_page = error.status == 404 and not is_object(error.content)
-        if not is_page and error.status not in (405, 501):
+    except openai.APIStatusError as error:
+        is_page = error.status_code == 404 and not is_object(error.response.content)
+        if not is_page and error.status_code not in (405, 501):
             raise
         return None
+
+
+def is_object(content: bytes) -> bool:
+    """Return whether an answer is one of the API, and not a page of another server."""
+    try:
+        return isinstance(msgspec.json.decode(content), dict)
+    except msgspec.DecodeError:
+        return False
 
 
 def _retry_after(headers: Mapping[str, str]) -> int:
