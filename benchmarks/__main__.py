@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import collecting, joining, latency, pipeline, polling, repeating, submitting, transfers
+from benchmarks import collecting, joining, latency, pipeline, polling, repeating, starting, submitting, transfers
 from benchmarks.cases import recipe_body
 from benchmarks.figures import print_table, record
 from benchmarks.inputs import BODY, csv_drop, jsonl_drop, raw_drop
@@ -13,7 +13,7 @@ from benchmarks.runs import PAIRS, PAIRS_OF_THE_LARGEST, Spread, growth_exponent
 MILLION = 1_000_000
 SIZES = (50_000, 200_000, MILLION)
 
-Figures = Mapping[str, float | Spread]
+Figures = Mapping[str, float | Spread | None]
 
 
 def building() -> Figures:
@@ -66,6 +66,7 @@ FIGURES = {
     **repeating.FIGURES,
     **submitting.FIGURES,
     **polling.FIGURES,
+    **starting.FIGURES,
     **transfers.FIGURES,
     **pipeline.FIGURES,
     **collecting.FIGURES,
@@ -82,6 +83,7 @@ GROUPS: dict[str, Callable[[], Figures]] = {
     "submitting": submitting.submitting,
     "polling": polling.polling,
     "idle_start": polling.idle_start,
+    "starting": starting.starting,
     "transfers": transfers.transfers,
     "pipeline": pipeline.pipeline,
     "collecting": lambda: collecting.collecting(measure),

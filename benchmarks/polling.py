@@ -43,7 +43,7 @@ for service in ("dynamodb", "s3", "secretsmanager", "sns", "sqs"):
 openai.OpenAI(api_key="x")
 Logger(), Metrics()
 """
-"""The libraries of all functions, loaded before the program knows what is due."""
+"""A fixed reference: libraries that functions like these usually load, before the program knows what is due."""
 
 FIGURES = {
     "poll_calls": ("calls", "≤ 105"),

@@ -47,7 +47,8 @@ class Stack:
     `openai_url` and `openai_key` name a server to use instead of the emulator. `parameters` are parameters of the
     template, and override those that are chosen here. `emulator` holds environment variables of the emulator. `say`
     gets a line about each step. `shared_build` is the folder of a build for several stacks with the same parameters:
-    the first one builds.
+    the first one builds. `runtime` is the Python of the layers (`python3.13`), by default that of ministack. With
+    another one, ministack cannot run the functions.
     """
 
     directory: Path
@@ -60,6 +61,7 @@ class Stack:
     name: str = "dropbatch"
     say: Callable[[str], None] = print
     shared_build: Path | None = None
+    runtime: str = ""
 
     def up(self) -> "Deployed":
         """Start the servers that do not run, deploy, and write `stack.env`. A second call changes nothing."""
@@ -161,9 +163,9 @@ class Stack:
         return program, keys.split(",")[0].partition("=")[0].strip()
 
     def _deploy(self, aws: Program, openai_url: str) -> None:
-        """Run `sam build` and `sam deploy` for this machine's interpreter and processor."""
+        """Run `sam build` and `sam deploy` for this machine's processor and, by default, ministack's interpreter."""
         build = self.shared_build or self.directory / "build"
-        runtime = f"python{_python_version()}"
+        runtime = self.runtime or f"python{_python_version()}"
         machine = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
         parameters = {
             "Runtime": max(runtime, OLDEST_RUNTIME, key=_minor),

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import sys
 from datetime import date
 from pathlib import Path
@@ -21,6 +22,7 @@ from benchmarks import (
     profiles,
     repeating,
     runs,
+    starting,
     submitting,
 )
 from benchmarks.runs import Spread
@@ -73,6 +75,30 @@ def test_a_drop_with_repeated_rows_is_submitted_with_and_without_dedupe(
     monkeypatch.setattr(repeating, "ROWS", 20)
     monkeypatch.setattr(repeating, "PAIRS", 1)
     assert repeating._ratio(repeating.repeated_drop(20, 50)).median > 0
+
+
+@pytest.mark.slow
+def test_each_function_is_started_as_it_is_deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(inputs, "FOLDER", tmp_path)
+    monkeypatch.setattr(starting, "FOLDER", tmp_path / "starting")
+    monkeypatch.setattr(starting, "RUNS", 1)
+    monkeypatch.setattr(starting, "MANY_ROWS", 20)
+    assert starting.starting().keys() == starting.FIGURES.keys()
+
+
+def test_a_module_that_is_not_compiled_is_noticed(tmp_path: Path) -> None:
+    module = tmp_path / "CoreLayer" / "module.py"
+    module.parent.mkdir()
+    module.write_text("")
+    with pytest.raises(RuntimeError, match=r"module\.py is not compiled"):
+        starting.check_compiled(tmp_path)
+
+
+def test_functions_are_started_with_the_default_runtime_of_the_template() -> None:
+    template = (ROOT / "template.yaml").read_text()
+    (default,) = re.findall(r"^  Runtime:\n    Type: String\n    Default: (\S+)", template, re.MULTILINE)
+    assert default == starting.RUNTIME
 
 
 def test_the_naive_cases_build_the_bodies_of_the_recipe() -> None:

@@ -4,10 +4,9 @@ from typing import Any
 
 import boto3
 import pytest
-from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from dropbatch.adapters.secrets import PLACEHOLDER, KeySecret
+from dropbatch.adapters.secrets import CACHE_SECONDS, PLACEHOLDER, KeySecret
 from dropbatch.domain.errors import ErrorKind, OpenAIAuthError, OpenAIOutcomeUnknownError
 
 
@@ -23,13 +22,13 @@ def store(value: str) -> None:
 def test_a_text_that_is_not_a_key_is_distinguished_from_one(aws: None, value: str) -> None:
     store(value)
     with pytest.raises(OpenAIAuthError) as raised:
-        KeySecret(SecretsProvider(), "key")(False)
+        KeySecret(boto3.client("secretsmanager"), "key")(False)
     assert raised.value.code == "no_key"
 
 
 def test_a_secret_that_is_gone_holds_no_key(aws: None) -> None:
     with pytest.raises(OpenAIAuthError) as raised:
-        KeySecret(SecretsProvider(), "key")(False)
+        KeySecret(boto3.client("secretsmanager"), "key")(False)
     assert raised.value.code == "no_secret"
 
 
@@ -37,22 +36,22 @@ def test_a_secret_that_is_being_deleted_holds_no_key(aws: None) -> None:
     store("sk-good")
     boto3.client("secretsmanager").delete_secret(SecretId="key")
     with pytest.raises(OpenAIAuthError) as raised:
-        KeySecret(SecretsProvider(), "key")(False)
+        KeySecret(boto3.client("secretsmanager"), "key")(False)
     assert raised.value.code == "no_secret"
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, times: int, error: Exception) -> SecretsProvider:
-    """Return a provider whose client fails this number of times."""
-    provider, left = SecretsProvider(), [error] * times
-    get = provider.client.get_secret_value
+def failing(monkeypatch: pytest.MonkeyPatch, times: int, error: Exception) -> Any:
+    """Return a client that fails this number of times."""
+    client, left = boto3.client("secretsmanager"), [error] * times
+    get = client.get_secret_value
 
     def failing_get(**arguments: Any) -> Any:
         if left:
             raise left.pop()
         return get(**arguments)
 
-    monkeypatch.setattr(provider.client, "get_secret_value", failing_get)
-    return provider
+    monkeypatch.setattr(client, "get_secret_value", failing_get)
+    return client
 
 
 def refused(code: str) -> ClientError:
@@ -87,11 +86,11 @@ def test_an_unavailable_secrets_manager_is_not_a_missing_key(
 
 def test_a_key_may_end_in_a_line_feed_as_echo_gives_it(aws: None) -> None:
     store("sk-good\n")
-    assert KeySecret(SecretsProvider(), "key")(False)[0] == "sk-good"
+    assert KeySecret(boto3.client("secretsmanager"), "key")(False)[0] == "sk-good"
 
 
 def test_a_key_that_is_stored_for_the_first_time_is_used_at_once(aws: None) -> None:
-    read = KeySecret(SecretsProvider(), "key")
+    read = KeySecret(boto3.client("secretsmanager"), "key")
     store(PLACEHOLDER)
     with pytest.raises(OpenAIAuthError):
         read(False)
@@ -100,7 +99,7 @@ def test_a_key_that_is_stored_for_the_first_time_is_used_at_once(aws: None) -> N
 
 
 def test_a_key_is_cached_until_a_fresh_one_is_requested_and_recognised_by_its_version(aws: None) -> None:
-    read = KeySecret(SecretsProvider(), "key")
+    read = KeySecret(boto3.client("secretsmanager"), "key")
     store("sk-first")
     first = read(False)
     store("sk-second")
@@ -112,3 +111,15 @@ def test_a_key_is_cached_until_a_fresh_one_is_requested_and_recognised_by_its_ve
     store("sk-first")
     assert read(True) == first
     assert "sk-" not in first[1] + second[1]
+
+
+def test_a_key_is_read_again_after_a_while(aws: None) -> None:
+    now = [0.0]
+    read = KeySecret(boto3.client("secretsmanager"), "key", lambda: now[0])
+    store("sk-first")
+    assert read(False)[0] == "sk-first"
+    store("sk-second")
+    now[0] = CACHE_SECONDS - 1
+    assert read(False)[0] == "sk-first"
+    now[0] = CACHE_SECONDS
+    assert read(False)[0] == "sk-second"

@@ -14,8 +14,6 @@ environment of its own, with pinned versions, and is never installed among the p
 import csv
 import json
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
@@ -24,11 +22,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.cases import _peak_mb, build_into
+from benchmarks.environments import installed
 from benchmarks.inputs import FOLDER, csv_drop
 
 ROWS, RUNS = 50_000, 9
 HOME = FOLDER / "peers"
-UV = ".local/uv/bin/uv"
 OURS = "dropbatch"
 
 Row = dict[str, str]
@@ -122,7 +120,7 @@ def peers(measure: Measure) -> dict[str, Any]:
     """Measure each peer. The figure of a peer that does not install is None."""
     pythons = {OURS: sys.executable}
     for name, peer in PEERS.items():
-        if python := _installed(name, peer.requirements):
+        if python := installed(HOME / name, peer.requirements):
             pythons[name] = python
     sizes = (1, ROWS)
     for rows in sizes:
@@ -141,29 +139,6 @@ def peers(measure: Measure) -> dict[str, Any]:
             _batch_file(name).unlink(missing_ok=True)
     ours = found[OURS, ROWS]
     return {peer.figure: found[name, ROWS].over(ours) if name in pythons else None for name, peer in PEERS.items()}
-
-
-def _installed(name: str, requirements: Sequence[str]) -> str | None:
-    """Return the interpreter of the peer's environment, or None if a requirement does not install.
-
-    Create the environment if it is missing, or has other versions.
-    """
-    folder = (HOME / name).absolute()
-    python, stamp = folder / "bin" / "python", folder / "made-of"
-    made_of = f"{sys.version} {folder} {' '.join(requirements)}"
-    if python.exists() and stamp.exists() and stamp.read_text() == made_of:
-        return str(python)
-    shutil.rmtree(folder, ignore_errors=True)
-    for command in (
-        ["venv", "--quiet", "--no-project", "--python", sys.executable, str(folder)],
-        ["pip", "install", "--quiet", "--compile-bytecode", "--python", str(python), *requirements],
-    ):
-        ran = subprocess.run([UV, *command], capture_output=True, text=True)
-        if ran.returncode:
-            print(f"  {requirements[0]} does not install here, and is left out:\n{ran.stderr.rstrip()}")
-            return None
-    stamp.write_text(made_of)
-    return str(python)
 
 
 def _batch_file(name: str) -> Path:

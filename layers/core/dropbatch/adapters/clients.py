@@ -33,16 +33,6 @@ class Clients:
         """Return a client that is made at its first use: making it takes 10 to 60 ms."""
         return _Later(partial(self.client, service))
 
-    def secrets(self) -> Any:
-        """Return Powertools' provider of secrets, made at its first use."""
-
-        def provider() -> Any:
-            from aws_lambda_powertools.utilities.parameters import SecretsProvider
-
-            return SecretsProvider(boto3_client=self.client("secretsmanager"))
-
-        return _Later(provider)
-
 
 class _Later:
     def __init__(self, make: Callable[[], Any]) -> None:

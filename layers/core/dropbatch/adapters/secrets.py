@@ -1,12 +1,17 @@
-"""The API key, in Secrets Manager, read through Powertools' cache."""
+"""The API key, in Secrets Manager, read through a cache.
+
+The cache is not Powertools': that one loads boto3, 70 modules that every process would import before its first call to
+OpenAI.
+"""
 
 import hashlib
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from dropbatch.domain.errors import OpenAIAuthError, OpenAIOutcomeUnknownError
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
 PLACEHOLDER = "replace-me"
 """The secret's content in a new stack, until its owner stores a key."""
@@ -27,9 +32,12 @@ _LASTING = {
 class KeySecret:
     """A reader of the API key. The key's version is a fingerprint: a key that is stored again has its version again."""
 
-    def __init__(self, provider: "SecretsProvider", arn: str) -> None:
-        self._provider = provider
+    def __init__(self, client: Any, arn: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
         self._arn = arn
+        self._clock = clock
+        self._cached = ""
+        self._cached_until = clock()
 
     def __call__(self, fresh: bool) -> tuple[str, str]:
         """Return (key, version). A secret without a key is not cached.
@@ -51,20 +59,22 @@ class KeySecret:
             return self._get(fresh)  # Secrets Manager may have been unavailable for a moment
 
     def _get(self, fresh: bool) -> str:
-        from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+        if fresh or self._clock() >= self._cached_until:
+            try:
+                found = self._client.get_secret_value(SecretId=self._arn)
+            except (BotoCoreError, ClientError) as error:
+                lasting = _LASTING.get(_aws_code(error))
+                raise (
+                    OpenAIAuthError(lasting) if lasting else OpenAIOutcomeUnknownError("secret_unreadable")
+                ) from error
+            self._cached = str(found.get("SecretString", "")).strip()
+            self._cached_until = self._clock() + CACHE_SECONDS
+        return self._cached
 
-        try:
-            value = self._provider.get(self._arn, max_age=CACHE_SECONDS, force_fetch=fresh)
-        except GetParameterError as error:
-            lasting = _LASTING.get(_aws_code(error))
-            raise (OpenAIAuthError(lasting) if lasting else OpenAIOutcomeUnknownError("secret_unreadable")) from error
-        return str(value or "").strip()
 
-
-def _aws_code(error: BaseException) -> str:
-    """Return the code of AWS's error, which is the cause or the context of Powertools' error."""
-    response = getattr(error.__cause__ or error.__context__, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))
+def _aws_code(error: BotoCoreError | ClientError) -> str:
+    """Return the code of AWS's error, or an empty one if AWS did not answer."""
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
 
 
 def is_key(text: str) -> bool:

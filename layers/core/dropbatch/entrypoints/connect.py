@@ -35,7 +35,7 @@ def connect(
         "drop_events": settings.drop_event_dead_letters_url,
     }
     openai = OpenAIBatches(
-        KeySecret(clients.secrets(), settings.openai_secret_arn),
+        KeySecret(clients.later("secretsmanager"), settings.openai_secret_arn),
         settings.openai_base_url,
         file_days=settings.openai_file_days,
     )

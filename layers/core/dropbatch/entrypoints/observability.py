@@ -1,5 +1,6 @@
 """Logs and metrics with Powertools. Each line has the ids of the current item, and none has the text of a row."""
 
+import logging
 import sys
 import traceback
 from collections.abc import Iterator
@@ -8,6 +9,9 @@ from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+_TALKATIVE = ("botocore", "httpx2")
+"""Libraries that log at level INFO, such as each request to OpenAI. Lambda's runtime would write these lines, too."""
 
 _UNITS = {"OldestOpenBatchSeconds": MetricUnit.Seconds}
 
@@ -19,6 +23,8 @@ class PowertoolsObserver:
         self._logger = logger
         self._metrics = metrics
         self._job_metrics = job_metrics
+        for library in _TALKATIVE:
+            logging.getLogger(library).setLevel(logging.WARNING)
 
     @contextmanager
     def context_keys(self, **ids: Any) -> Iterator[None]:
