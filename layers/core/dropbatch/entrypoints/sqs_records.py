@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dropbatch.entrypoints.bootstrap import observer
@@ -20,6 +22,10 @@ RETRY_SECONDS = 30
 MAX_RETRY_SECONDS = 900
 
 
+class MessageFailedError(Exception):
+    """A message could not be handled, and will come again. The error names the kind of fault, never a row's text."""
+
+
 def each_message(
     event: dict[str, Any],
     lambda_context: LambdaContext,
@@ -29,35 +35,34 @@ def each_message(
 ) -> dict[str, Any]:
     """Handle an SQS event's messages, and report those that failed, for SQS to deliver them again.
 
-    `queues` are the queues that the messages may come from, by the name at the end of their ARN. (Powertools has a
-    function for this, which loads 80 modules of its own and asyncio at the start of each process.)
+    `queues` are the queues that the messages may come from, by the name at the end of their ARN.
     """
     observe = observer()
 
-    def is_handled(record: Mapping[str, Any]) -> bool:
-        queue = queues[record["eventSourceARN"].rpartition(":")[2]]
-        ids = {"request_id": lambda_context.aws_request_id, "message_id": record["messageId"]}
+    def handle_record(record: SQSRecord) -> None:
+        queue = queues[record.event_source_arn.rpartition(":")[2]]
+        ids = {"request_id": lambda_context.aws_request_id, "message_id": record.message_id}
         try:
             with Heartbeat(context, partial(_hide, queue, record)) as heart:
-                message = json.loads(record["body"])
+                message = json.loads(record.body)
                 ids |= _ids(message)
                 with observe.context_keys(**ids):
                     handle(replace(context, keeping=heart.keeping), message)
-        except Exception:  # noqa: BLE001 - it is logged, and the message comes again
+        except Exception as error:  # noqa: BLE001 - it is logged, and the message comes again
             observe.exception("a message failed and will come again", **ids)
-            receives = int(record["attributes"].get("ApproximateReceiveCount") or 1)
+            receives = int(record.attributes.approximate_receive_count or 1)
             _hide(queue, record, min(MAX_RETRY_SECONDS, RETRY_SECONDS * 2 ** (receives - 1)))
-            return False
-        return True
+            raise MessageFailedError(type(error).__name__) from None
 
-    failed = [record["messageId"] for record in event["Records"] if not is_handled(record)]
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    response = process_partial_response(event, handle_record, processor, lambda_context)
+    return dict(response)
 
 
-def _hide(queue: Queue, record: Mapping[str, Any], seconds: int) -> None:
+def _hide(queue: Queue, record: SQSRecord, seconds: int) -> None:
     """Hide the message. If that fails, it comes back when its queue says so, which does no harm."""
     try:
-        queue.hide(record["receiptHandle"], seconds)
+        queue.hide(record.receipt_handle, seconds)
     except Exception:  # noqa: BLE001 - as above
         observer().info("a message could not be hidden")
 
