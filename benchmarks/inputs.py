@@ -78,6 +78,31 @@ def raw_drop(rows: int) -> Path:
     return path
 
 
+def wide_drop(columns: int, rows: int) -> Path:
+    """Return a csv of many columns, each with a short word. The recipe asks for the first two."""
+    path = FOLDER / f"{rows}-rows-of-{columns}-columns.csv"
+    if not path.exists():
+        dice = random.Random(columns)
+        words = [f"w{dice.getrandbits(32):08x}" for _ in range(columns + rows)]
+        with _whole(path) as part, part.open("w", encoding="utf-8") as file:
+            file.write(",".join(["product", "text", *(f"c{number}" for number in range(3, columns + 1))]) + "\n")
+            file.writelines(",".join(words[row : row + columns]) + "\n" for row in range(rows))
+    return path
+
+
+def long_drop(row_bytes: int, rows: int) -> Path:
+    """Return a csv whose rows have about `row_bytes` bytes each, nearly all of them in the text."""
+    path = FOLDER / f"{rows}-rows-of-{row_bytes}-bytes.csv"
+    if not path.exists():
+        sentences = "".join(_texts(row_bytes // TEXT_CHARACTERS + 1))
+        size = row_bytes - len("0,\r\n")
+        with _whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["product", "text"])
+            writer.writerows((row % 10, f"{row:06d} {sentences}"[:size]) for row in range(rows))
+    return path
+
+
 def _texts(count: int) -> Iterator[str]:
     with Path("examples/reviews/reviews.csv").open(newline="", encoding="utf-8") as file:
         sentences = [row["text"] for row in csv.DictReader(file)]
