@@ -10,7 +10,6 @@ The results are kept in `benchmarks/growth.json`, and shown in docs/scale.md, as
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from functools import partial
 from math import log
 from pathlib import Path
 from statistics import linear_regression, median
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.request import urlopen
 
@@ -121,10 +121,8 @@ def _stage(*arguments: str) -> Measured:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    folder = (FOLDER / "growth").absolute()
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
-    yield folder
-    shutil.rmtree(folder)
+    with TemporaryDirectory(dir=FOLDER.absolute()) as folder:
+        yield Path(folder)
 
 
 def rows_of_width(row_bytes: int) -> int:
@@ -234,7 +232,7 @@ def main(wanted: Sequence[str], count: int | None = None) -> None:
         dimension = DIMENSIONS[name]
         print(dimension.name, flush=True)
         growth = measure(dimension, dimension.sizes[:count])
-        for stage, its in growth.items():
+        for stage, its in growth.items() if count != 1 else ():
             print(f"  {stage:<8} exponent {its.exponent(dimension.rows):.2f}, {its.more_mb:+.0f} MiB", flush=True)
         if not count:
             record(name, growth)

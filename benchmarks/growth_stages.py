@@ -33,6 +33,7 @@ from dropbatch.intake.intake import take_in
 from dropbatch.messages import BatchMessage, IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.ports import OpenAI
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.storage.repository import from_item, to_item
 from dropbatch.submission.submit import submit
@@ -126,11 +127,11 @@ def answer(folder: Path) -> None:
     lines = [
         b'%b"custom_id": "%%d"%b' % (before.replace(b"%", b"%%"), after.replace(b"%", b"%%")) for before, after in parts
     ]
-    _, shards, batches = _kept_items(folder)
+    job, shards, batches = _kept_items(folder)
+    job_rows = JobRows(folder_context(folder, cast("OpenAI", Ended(folder))), job)
     for shard, batch in zip(shards, batches, strict=True):
-        assert shard.rows == batch.requests
         dice = random.Random(shard.number)
-        rows = list(range(shard.first_row, shard.first_row + shard.rows))
+        rows = list(job_rows.batch_rows(shard, batch, job_rows.index(shard))[0])
         dice.shuffle(rows)
         with (folder / ANSWERS / str(batch.openai_id)).open("wb", buffering=1 << 20) as file:
             file.writelines(lines[dice.randrange(DIFFERENT_ANSWERS)] % row for row in rows)
