@@ -126,3 +126,14 @@ def test_a_line_of_many_texts_with_quotes_is_copied_once() -> None:
     assert time.process_time() - began < 10
     assert found is not None
     assert found[0] == [['a"b']] * MANY
+
+
+@pytest.mark.parametrize(("width", "least", "most"), [(9_000, 8, 16), (1_000, 16, 64), (10, 1_000, 2_000)])
+def test_several_rows_are_parsed_together_even_if_they_are_wide(width: int, least: int, most: int) -> None:
+    """But only as many as a megabyte holds, because all their values are in memory."""
+    row = b",".join([b"a word"] * width) + b"\n"
+    rows = 2_000_000 // len(row) + 1
+    shape = RowShape([f"c{column}" for column in range(width)], Dialect(","), "utf-8")
+    counts = [len(chunk.raws) for chunk in read_chunks(Lines([row * rows], len(row)), shape, len(row))]
+    assert sum(counts) == rows
+    assert least <= max(counts) <= most
