@@ -9,7 +9,7 @@ export SAM_CLI_TELEMETRY := 0
 ISOLATED := env -u PYTHONDONTWRITEBYTECODE -u AWS_ENDPOINT_URL -u AWS_PROFILE -u OPENAI_BASE_URL -u OPENAI_API_KEY AWS_DEFAULT_REGION=us-east-1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo format architecture pictures test test-fast test-slow-paths check check-python check-template bench peers costs quotes simulation scale soak up tick down deploy undeploy
+.PHONY: help setup demo format architecture pictures test test-fast test-slow-paths check check-python check-template bench growth peers costs quotes simulation scale soak up tick down deploy undeploy
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
@@ -59,6 +59,9 @@ check-template:
 
 bench: setup ## Measure how fast it is, into benchmarks/latest.json (FIGURES="building" for some)
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks $(FIGURES)
+
+growth: setup ## Measure how time and memory grow, for docs/scale.md (ONLY="rows jobs" for some, SIZES=3 for the smallest sizes)
+	@PYTHONPATH=layers/core SIZES=$(SIZES) $(BIN)/python -m benchmarks.growth $(ONLY)
 
 peers: setup ## Compare the speed with other packages, into benchmarks/latest.json; installs them apart
 	@PYTHONPATH=layers/core $(BIN)/python -m tools.capacity.peers

@@ -213,7 +213,7 @@ CASES = {
 }
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
     """Return this process's peak of memory, as the kernel counts it. `ru_maxrss` of a child includes its parent's."""
     status = Path("/proc/self/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
@@ -225,4 +225,4 @@ if __name__ == "__main__":
 
         CASES.update({**collecting.CASES, **repeating.CASES})
     CASES[sys.argv[1]](int(sys.argv[2]))
-    print(_peak_mb())  # `runs.measure` reads it
+    print(peak_mb())  # `runs.measure` reads it

@@ -32,7 +32,7 @@ def record(declared: Declared, measured: Mapping[str, float | Spread | None]) ->
 
     None removes a figure: this machine cannot measure it, and an older value would mislead.
     """
-    latest, run = read(), _this_run()
+    latest, run = read(), this_run()
     name_of_run = f"{run['date']} {run['commit']}"
     figures = {name: figure for name, figure in latest["figures"].items() if name not in measured}
     for name, value in measured.items():
@@ -91,9 +91,9 @@ def _committed() -> Iterator[tuple[str, dict[str, float]]]:
         yield commit, {name: its["value"] if isinstance(its, dict) else its for name, its in figures.items()}
 
 
-def _this_run() -> dict[str, Any]:
+def this_run() -> dict[str, Any]:
     """Return the date, the commit with `-dirty` if the code differs from it, and the machine with its units."""
-    changes = _git("status", "--porcelain", "--untracked-files=no", "--", ":!benchmarks/latest.json")
+    changes = _git("status", "--porcelain", "--untracked-files=no", "--", ":!benchmarks/*.json")
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": _git("rev-parse", "--short", "HEAD").strip() + ("-dirty" if changes else ""),

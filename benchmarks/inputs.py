@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
 FOLDER = Path(".local/benchmarks")
@@ -40,6 +41,7 @@ BODY = {
 """The body that the recipe builds from a row, without the user's message. The naive cases use it."""
 
 TEXT_CHARACTERS = 470
+DIFFERENT_TEXTS = 50_000
 """A row has about 500 bytes."""
 
 
@@ -75,6 +77,44 @@ def raw_drop(rows: int) -> Path:
                 body = {"model": "gpt-6-luna", "messages": messages, "max_completion_tokens": 500}
                 line = {"custom_id": f"row-{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
                 file.write(json.dumps(line) + "\n")
+    return path
+
+
+def many_rows(rows: int) -> Path:
+    """Return a csv like that of `csv_drop`, which is made quickly. The products have numbers, so no row repeats."""
+    path = FOLDER / f"{rows}-numbered-rows.csv"
+    if not path.exists():
+        texts = StringIO(newline="")
+        csv.writer(texts).writerows([text] for text in _texts(min(rows, DIFFERENT_TEXTS)))
+        quoted = texts.getvalue().removesuffix("\r\n").split("\r\n")
+        with _whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+            file.write("id,product,text,stars\r\n")
+            file.writelines(f"{n},product {n},{quoted[n % len(quoted)]},{n % 5}\r\n" for n in range(rows))
+    return path
+
+
+def wide_drop(columns: int, rows: int) -> Path:
+    """Return a csv of many columns, each with a short word. The recipe asks for the first two."""
+    path = FOLDER / f"{rows}-rows-of-{columns}-columns.csv"
+    if not path.exists():
+        dice = random.Random(columns)
+        words = [f"w{dice.getrandbits(32):08x}" for _ in range(columns + rows)]
+        with _whole(path) as part, part.open("w", encoding="utf-8") as file:
+            file.write(",".join(["product", "text", *(f"c{number}" for number in range(3, columns + 1))]) + "\n")
+            file.writelines(",".join(words[row : row + columns]) + "\n" for row in range(rows))
+    return path
+
+
+def long_drop(row_bytes: int, rows: int) -> Path:
+    """Return a csv whose rows have about `row_bytes` bytes each, nearly all of them in the text."""
+    path = FOLDER / f"{rows}-rows-of-{row_bytes}-bytes.csv"
+    if not path.exists():
+        sentences = "".join(_texts(row_bytes // TEXT_CHARACTERS + 1))
+        size = row_bytes - len("0,\r\n")
+        with _whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["product", "text"])
+            writer.writerows((row % 10, f"{row:06d} {sentences}"[:size]) for row in range(rows))
     return path
 
 

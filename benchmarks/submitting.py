@@ -143,12 +143,12 @@ def _time(runs: Runs, what: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    from benchmarks.cases import _peak_mb
+    from benchmarks.cases import peak_mb
 
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     if sys.argv[1] == "floor":
         base_url, drop = sys.argv[2:]
-        print(*send_rows(base_url, Path(drop)), _peak_mb())
+        print(*send_rows(base_url, Path(drop)), peak_mb())
     else:
         base_url, folder, drop, rows, recipe_lines = sys.argv[2:]
-        print(*submit_drop(base_url, Path(folder), Path(drop), int(rows), recipe_lines), _peak_mb())
+        print(*submit_drop(base_url, Path(folder), Path(drop), int(rows), recipe_lines), peak_mb())

@@ -14,19 +14,19 @@ RUNS = 3
 TRANSFER = """
 import sys
 from pathlib import Path
-from benchmarks.cases import _peak_mb
+from benchmarks.cases import peak_mb
 from dropbatch.adapters.openai import OpenAIBatches
 base_url, way, path = sys.argv[1:]
 openai = OpenAIBatches(lambda fresh: ("sk-x", "v"), base_url)
 openai.retrieve("batch_" + "0" * 32)
-before = _peak_mb()
+before = peak_mb()
 if way == "upload":
     openai.upload(Path(path), "batch.jsonl")
 else:
     with openai.streaming("file-1") as download, open(path, "wb") as file:
         file.writelines(download.blocks())
 assert Path(path).stat().st_size == 200 * 1_048_576
-print(_peak_mb() - before)
+print(peak_mb() - before)
 """
 
 FIGURES = {"upload_growth_mb": ("MiB", "≤ 10"), "download_growth_mb": ("MiB", "≤ 10")}

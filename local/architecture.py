@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import BatchState, JobState, checked_transition
+from tools.generated import with_part
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "layers" / "core" / "dropbatch"
@@ -74,11 +75,7 @@ def generated() -> dict[str, str]:
 def with_generated(page: str) -> str:
     """Return the page with each generated part between its markers. Raise a ValueError if a part has no markers."""
     for name, text in generated().items():
-        begin, end = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->"
-        if page.count(begin) != 1 or page.count(end) != 1:
-            raise ValueError(f"{PAGE.name} must have the markers for {name!r} once")
-        head, _, rest = page.partition(begin)
-        page = head + begin + text + "\n" + end + rest.partition(end)[2]
+        page = with_part(page, name, text)
     return page
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.cases import _peak_mb, build_into
+from benchmarks.cases import build_into, peak_mb
 from benchmarks.environments import installed
 from benchmarks.inputs import FOLDER, csv_drop
 
@@ -174,6 +174,6 @@ def main() -> None:
 if __name__ == "__main__":
     if sys.argv[1:]:  # a process that `measure` starts
         _build(sys.argv[1], csv_drop(int(sys.argv[2])))
-        print(_peak_mb())  # `measure` reads it
+        print(peak_mb())  # `measure` reads it
     else:
         main()

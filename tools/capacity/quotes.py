@@ -19,11 +19,11 @@ from local.openai_emulator.prompt_cache import PromptCache
 from tests.driving import batches, drop, jobs, result_json, run
 from tests.fakes import FakeContext, response_line
 from tests.fakes.openai import Answerer
+from tools.generated import with_part
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 PAGE = ROOT / "docs" / "costs.md"
-BEGIN, END = "<!-- generated: quotes -->\n", "<!-- end: quotes -->"
 
 RUNS = ("first", "second")
 DAY = 86_400
@@ -110,11 +110,8 @@ def _cents(usd: Decimal) -> str:
 
 
 def with_table(page: str, text: str) -> str:
-    """Return the page with the table between its markers. Raise a ValueError if it has no markers."""
-    if page.count(BEGIN) != 1 or page.count(END) != 1:
-        raise ValueError(f"{PAGE.name} must have the markers once")
-    head, _, rest = page.partition(BEGIN)
-    return head + BEGIN + text + "\n" + END + rest.partition(END)[2]
+    """Return the page with the table between its markers."""
+    return with_part(page, "quotes", text)
 
 
 if __name__ == "__main__":

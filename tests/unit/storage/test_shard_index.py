@@ -1,5 +1,6 @@
 """The index of a shard describes its rows without reading them."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dropbatch.rows.job_rows import JobRows
+from dropbatch.storage import shard_index
 from dropbatch.storage.shard_index import BAD_ROW, NO_REQUEST, ShardIndex
 from tests.driving import drop, only_job, run
 from tests.fakes import FakeContext
@@ -25,6 +27,25 @@ def test_records_are_cut_out_of_blocks_of_any_size(records: list[bytes], block: 
         index.add(len(record), 0)
     data = b"".join(records)
     assert list(index.records(data[at : at + block] for at in range(0, len(data), block))) == records
+
+
+@pytest.mark.slow
+@given(RECORDS, st.integers(1, 5), st.integers(1, 100), st.integers(1, 60))
+def test_few_bytes_are_cut_out_at_once(records: list[bytes], rows: int, most: int, block: int) -> None:
+    index = ShardIndex()
+    for record in records:
+        index.add(len(record), 0)
+    data = b"".join(records)
+    for place in range(len(records) + 1):
+        rest = data[sum(map(len, records[:place])) :]
+        blocks = (rest[at : at + block] for at in range(0, len(rest), block))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(shard_index, "MAX_CHUNK_BYTES", most)
+            chunks = list(index.chunks(blocks, rows, place))
+        assert [record for chunk in chunks for record in chunk] == records[place:]
+        assert all(len(chunk) == 1 or (len(chunk) <= rows and len(b"".join(chunk)) <= most) for chunk in chunks)
+        for chunk, following in pairwise(chunks):
+            assert len(chunk) == rows or len(b"".join([*chunk, following[0]])) > most, "no more would have fitted"
 
 
 def test_a_shard_that_is_too_short_is_an_error() -> None:

@@ -7,6 +7,7 @@ millisecond.
 
 import json
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain, pairwise
 
@@ -20,6 +21,9 @@ BAD_ROW = 0xFFFF_FFFE
 
 DUPLICATE = 0xFFFF_FFFD
 """In place of a group: the row has the same request as an earlier row of the job, its original, and is not sent."""
+
+MAX_CHUNK_BYTES = 1_048_576
+"""How many bytes of records are cut out at once: a process holds several copies of them, as text and as cells."""
 
 _MOST = 0xFFFF_FFFF
 _ROW_BYTES = 16
@@ -112,10 +116,16 @@ class ShardIndex:
         return chain.from_iterable(self.chunks(blocks, 1))
 
     def chunks(self, blocks: Iterator[bytes], rows: int, at: int = 0) -> Iterator[list[bytes]]:
-        """Yield the rows' records, `rows` at a time, from the row at place `at` on, with which the blocks begin."""
+        """Yield the rows' records, up to `rows` at a time, from the row at place `at` on, with which the blocks begin.
+
+        Records yielded together have at most `MAX_CHUNK_BYTES`, unless it is only one.
+        """
         held, start = b"", 0
-        for first in range(at, len(self.sizes), rows):
-            ends = list(accumulate(self.sizes[first : first + rows], initial=start))
+        while at < len(self.sizes):
+            ends = list(accumulate(self.sizes[at : at + rows], initial=start))
+            if ends[-1] - start > MAX_CHUNK_BYTES:
+                del ends[max(2, bisect_right(ends, start + MAX_CHUNK_BYTES)) :]
+            at += len(ends) - 1
             if ends[-1] > len(held):
                 parts = [held[start:]]
                 missing = ends[-1] - len(held)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
@@ -106,3 +107,33 @@ def test_lines_that_csv_writes_are_parsed_together(
     cells, heights = found
     assert cells == list(map(list, zip(*table, strict=True)))
     assert sum(heights) == len(table) + sum(field.count("\n") for row in table for field in row)
+
+
+MANY = 1_000_000
+
+
+def test_a_text_with_a_million_quotes_is_copied_once() -> None:
+    """Copied at each quote, as it once was, it takes minutes."""
+    began = time.process_time()
+    found = split_cells([b'1,"' + b'""a' * MANY + b'"\n'], 2, ",", "utf-8")
+    assert time.process_time() - began < 5
+    assert found == ([["1"], ['"a' * MANY]], [1])
+
+
+def test_a_line_of_many_texts_with_quotes_is_copied_once() -> None:
+    began = time.process_time()
+    found = split_cells([b",".join([b'"a""b"'] * MANY) + b"\n"], MANY, ",", "utf-8")
+    assert time.process_time() - began < 10
+    assert found is not None
+    assert found[0] == [['a"b']] * MANY
+
+
+@pytest.mark.parametrize(("width", "least", "most"), [(9_000, 8, 16), (1_000, 16, 64), (10, 1_000, 2_000)])
+def test_several_rows_are_parsed_together_even_if_they_are_wide(width: int, least: int, most: int) -> None:
+    """But only as many as a megabyte holds, because all their values are in memory."""
+    row = b",".join([b"a word"] * width) + b"\n"
+    rows = 2_000_000 // len(row) + 1
+    shape = RowShape([f"c{column}" for column in range(width)], Dialect(","), "utf-8")
+    counts = [len(chunk.raws) for chunk in read_chunks(Lines([row * rows], len(row)), shape, len(row))]
+    assert sum(counts) == rows
+    assert least <= max(counts) <= most
