@@ -534,7 +534,14 @@ def quotas_table(figures: Figures) -> str:
 
 
 Table = Callable[[Figures], str]
-TABLES_OF_SCALE: Sequence[Table] = (drops_table, costs_table, idle_table, quotas_table, figures_table)
+TABLES_OF_SCALE: Sequence[Table] = (
+    drops_table,
+    costs_table,
+    idle_table,
+    quotas_table,
+    poll_table,
+    figures_table,
+)
 """The tables of docs/scale.md."""
 
 
@@ -554,4 +561,4 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 if __name__ == "__main__":
     now = figures_now()
-    print(*(table(now) for table in (*TABLES_OF_SCALE, choices_table, poll_table)), sep="\n\n")
+    print(*(table(now) for table in (*TABLES_OF_SCALE, choices_table)), sep="\n\n")
