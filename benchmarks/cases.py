@@ -215,8 +215,13 @@ CASES = {
 
 def peak_mb() -> float:
     """Return this process's peak of memory, as the kernel counts it. `ru_maxrss` of a child includes its parent's."""
+    return memory_mb("VmHWM")
+
+
+def memory_mb(name: str) -> float:
+    """Return a count of this process's memory, by the kernel's name for it."""
     status = Path("/proc/self/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
+    return int(next(line for line in status.splitlines() if line.startswith(name)).split()[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ DIMENSIONS = {
         lambda: one_drop(many_rows(1)),
     ),
     "drops": Dimension(
-        "Drops at once", "drops", _powers(0, 4), many_drops, lambda: many_drops(1)
+        "Drops at once", "drops", _powers(0, 4), many_drops
     ),
     "jobs": Dimension("Open jobs", "jobs", _powers(0, 4), open_jobs),
     "columns": Dimension(
