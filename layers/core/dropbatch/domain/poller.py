@@ -13,9 +13,9 @@ class Pace:
     sent: int = 0  # by the last poll
 
 
-COLLECT_WINDOW = 32
-"""How many batches are sent to be collected by the first poll of a stack: what its functions collect in a minute. With
-fewer, results of a new stack's first busy hour would wait for polls."""
+COLLECT_WINDOW = 8
+"""How many batches the first poll of a stack sends to be collected: with fewer, results of its first busy minutes would
+wait for polls, and with more, slow functions would find a full queue."""
 
 
 @dataclass(slots=True)
