@@ -224,7 +224,7 @@ def _measured(interpreter: str, emulator: Path, core: int) -> dict[str, float | 
     try:
         deployed = stack.up()
         check_compiled(build)
-        _disconnect(deployed)
+        _connect(deployed, connected=False)
 
         def function(name: str) -> Function:
             configuration = deployed.client("lambda").get_function_configuration(
@@ -371,11 +371,11 @@ def _key(deployed: Deployed, message: Mapping[str, Any]) -> str:
     return str(found["Item"]["drop"]["M"]["key"]["S"])
 
 
-def _disconnect(deployed: Deployed) -> None:
-    """Take the functions off their queues, so that the messages stay for this benchmark."""
+def _connect(deployed: Deployed, *, connected: bool) -> None:
+    """Take the functions off their queues, so that the messages stay for this benchmark, or put them back."""
     functions = deployed.client("lambda")
     for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
-        functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+        functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=connected)
 
 
 def _end_batches(deployed: Deployed) -> None:
@@ -390,12 +390,21 @@ def _end_batches(deployed: Deployed) -> None:
 
 
 def _check_results(deployed: Deployed) -> None:
-    """Raise RuntimeError unless each drop has its summary."""
+    """Wait until each drop has its summary. The stack does a step itself that was put off on a busy machine."""
+    _connect(deployed, connected=True)
+    deadline = time.monotonic() + GIVE_UP_SECONDS
+    while missing := set(_keys()) - _ended(deployed):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no results of {len(missing)} drops")
+        deployed.tick()
+        time.sleep(1)
+
+
+def _ended(deployed: Deployed) -> set[str]:
+    """Return the keys of the drops that have their summary."""
     pages = deployed.client("s3").get_paginator("list_objects_v2").paginate(Bucket=deployed.values["RESULTS_BUCKET"])
     keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
-    ended = {key for key in _keys() if any(it.startswith(f"{key}/") and it.endswith("/summary.json") for it in keys)}
-    if missing := set(_keys()) - ended:
-        raise RuntimeError(f"no results of {len(missing)} drops")
+    return {key for key in _keys() if any(it.startswith(f"{key}/") and it.endswith("/summary.json") for it in keys)}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
