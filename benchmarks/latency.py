@@ -194,6 +194,7 @@ def simulate(
         account.counted.repository.add(replace(open_job(number), sent_at=0))  # no message about it waits
         account.counted.repository.add(other := open_batch(number, others))
         account.openai.show(RemoteBatch(other.openai_id or "", OpenAIStatus.IN_PROGRESS, int(account.clock()), "file"))
+    poll(account.context)  # it writes the status of each job for the first time
     world = World(account, chance)
     begin = account.clock()
     first = {job.id: begin + MINUTE * (1 + number + chance.random()) for number, job in enumerate(dropped)}
