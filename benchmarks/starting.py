@@ -50,7 +50,7 @@ BATCH_SECONDS = 3_600
 """How long a batch is open, by the clock of OpenAI's emulator."""
 
 INVOCATIONS = "2015-03-31/functions/function/invocations"
-GIVE_UP_SECONDS = 60
+GIVE_UP_SECONDS = 240
 MIB = 1 << 20
 
 RECIPE = "recipe.yaml"
