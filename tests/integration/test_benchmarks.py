@@ -162,7 +162,8 @@ def test_the_table_shows_the_last_runs_that_were_committed(capsys: pytest.Captur
     _, titles, line = capsys.readouterr().out.splitlines()
     earlier = titles.split("bound")[1].split()
     assert 1 <= len(earlier) <= figures.EARLIER_RUNS
-    assert len(line.split("≥ 8")[1].split()) == len(earlier)
+    values = line.split("≥ 8")[1].partition("spread over")[0]
+    assert len(values.split()) == len(earlier)
 
 
 def test_a_ratio_is_taken_pair_by_pair() -> None:
@@ -209,4 +210,5 @@ def test_open_jobs_of_others_delay_results_by_the_calls_that_ask_for_them(tmp_pa
 
 def test_the_batches_of_a_large_job_are_collected_a_few_at_once(tmp_path: Path) -> None:
     [wait] = latency.simulate(tmp_path / "large", 1, 60, 0, random.Random(1), at_once=True).waits.values()
-    assert 60 / latency.AT_ONCE * latency.COLLECT_SECONDS < wait < 240
+    at_work = 60 / latency.AT_ONCE * latency.COLLECT_SECONDS
+    assert at_work < wait < at_work + 3 * latency.MINUTE, "the polls send 8, 16 and 32 of them, and more"
