@@ -9,6 +9,7 @@ from dropbatch.domain.drops import is_later
 from dropbatch.domain.states import JobState
 from tests.driving import RECIPE, deliver, drop, jobs, result_json, rows, run
 from tests.fakes import INBOX, RESULTS, FakeContext
+from tests.schedules.invariants import check_pages
 
 
 def upload(fake: FakeContext, key: str, data: bytes, began: float | None = None) -> dict[str, Any]:
@@ -117,3 +118,36 @@ def test_a_drop_in_the_first_minutes_of_a_new_stack_is_accepted_within_the_hour(
         ("before.csv", "after.csv"), JobState.SUCCEEDED
     )
     assert result_json(fake, "summary.json", jobs(fake)[0])["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("is_first", [False, True], ids=["after the file", "before the file"])
+@pytest.mark.parametrize("kind", ["cancel", "rerun", "retry", "approve"])
+def test_a_marker_never_speaks_of_an_empty_file_that_was_replaced(fake: FakeContext, kind: str, is_first: bool) -> None:
+    """Some programs create an empty file first. Of that one nobody hears, so a marker acts on the file that came."""
+    fake.objects.drop("recipe.yaml", RECIPE)
+    objects = [("a.csv", b""), ("a.csv", rows(2)), (f"a.csv.{kind}", b"")]
+    for key, data in (objects[0], objects[2], objects[1]) if is_first else objects:
+        drop(fake, key, data)
+        fake.clock.sleep(1)
+    run(fake)
+    placeholder, *answered = jobs(fake)
+    assert placeholder.state is JobState.REJECTED
+    assert answered
+    assert placeholder.id not in {notification.detail.get("job_id") for notification in fake.topics.published}
+    check_pages(fake)
+
+
+def test_the_end_of_an_empty_file_is_told_if_a_marker_has_acted_on_it(fake: FakeContext) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "a.csv", b"")
+    deliver(fake)
+    drop(fake, "a.csv.cancel", b"")
+    deliver(fake)
+    fake.clock.sleep(1)
+    drop(fake, "a.csv", rows(2))
+    run(fake)
+    placeholder, answered = jobs(fake)
+    assert (placeholder.state, answered.state) == (JobState.REJECTED, JobState.SUCCEEDED)
+    told = [notification for notification in fake.topics.published if notification.detail["job_id"] == placeholder.id]
+    assert [notification.event for notification in told] == ["marker", "rejected"]
+    check_pages(fake)

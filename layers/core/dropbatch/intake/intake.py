@@ -149,8 +149,7 @@ def _build_leased(context: Context, job: Job) -> None:
 def _build(context: Context, job: Job, files: JobFiles) -> None:
     """Build a job, or reject it, or have it wait for files that may still come."""
     context.observer.info("taking in", job_id=job.id, size=job.drop.size)
-    if is_part(context, job.drop):  # the recipe that names it came after it
-        end_silently(context, job)
+    if is_part(context, job.drop) and end_silently(context, job):  # the recipe that names it came after it
         return
     set_latest(context.repository, job, context.now())
     try:
@@ -161,10 +160,10 @@ def _build(context: Context, job: Job, files: JobFiles) -> None:
     except DropRejectedError as rejected:
         if not may_come(context, rejected.problems, job.created_at):
             _reject(context, job, files, rejected.problems)
-        elif _is_superseded(context, job.drop):
-            end_silently(context, job)
-        else:
+        elif not _is_superseded(context, job.drop):
             _wait(context, job, files, rejected.problems)
+        elif not end_silently(context, job):
+            _reject(context, job, files, rejected.problems)
 
 
 def _reject(context: Context, job: Job, files: JobFiles, problems: Problems) -> None:

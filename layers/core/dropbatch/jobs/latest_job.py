@@ -63,6 +63,20 @@ def leave_key_to(repository: Repository, job: Job, standing: Job, now: int) -> N
         apply_markers(repository, newest, now)
 
 
+def leave_key(repository: Repository, job: Job) -> None:
+    """Have markers act as if the key never had this job. That of a newer version may still come."""
+
+    def record(newest: LatestJob) -> bool:
+        if newest.job_id != job.id and job.id not in newest.open_jobs:
+            return False
+        newest.open_jobs = {each: run for each, run in newest.open_jobs.items() if each != job.id}
+        if newest.job_id == job.id:
+            newest.job_id, newest.modified, newest.sequencer = None, 0, ""
+        return True
+
+    repository.change(lambda: repository.latest_job(job.drop.bucket, job.drop.key), record)
+
+
 def is_older(job: Job, other: Job) -> bool:
     """Return whether a job belongs to an older version or marker than another job of its key."""
     return not _is_newer(job, other.id, other.requested_at, other.drop.sequencer)

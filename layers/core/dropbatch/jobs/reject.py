@@ -8,6 +8,7 @@ from dropbatch.domain.problems import Problem, Problems
 from dropbatch.domain.states import JobState
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
+from dropbatch.jobs.latest_job import leave_key
 from dropbatch.jobs.lease import release
 from dropbatch.jobs.runs import begin_run
 from dropbatch.jobs.waiting import stop_waiting
@@ -64,9 +65,17 @@ def end_duplicate(context: Context, job: Job, standing: Job) -> None:
     end_building(context, job, notice)
 
 
-def end_silently(context: Context, job: Job) -> None:
-    """End a job whose object is not a drop: an empty file that was replaced, or a file that a recipe names."""
+def end_silently(context: Context, job: Job) -> bool:
+    """End a job whose object is not a drop: an empty file that was replaced, or a file that a recipe names.
+
+    Return False if its owner has heard of the job, from a marker that acted on it: then its end is no secret.
+    """
+    leave_key(context.repository, job)
+    current = context.repository.reload(job)
+    if current is not None and current.cancel_requested:
+        return False
     end_building(context, job, outbox.NO_NOTICE)
+    return True
 
 
 def end_building(context: Context, job: Job, notice: outbox.Notice, *, waits: bool = False) -> bool:
