@@ -57,8 +57,8 @@ FIGURES = {
 
 
 def polling() -> dict[str, float | Spread]:
-    calls, polls, decoding = _polled(batches=10_000, jobs=1_000, others=0)
-    sparse, _, _ = _polled(batches=10, jobs=10, others=50_000)
+    calls, polls, decoding = _polled(PAIRS, batches=10_000, jobs=1_000, others=0)
+    sparse, _, _ = _polled(1, batches=10, jobs=10, others=50_000)  # calls are counted, and the same each time
     return {
         "poll_calls": calls,
         "poll_cpu_s": Spread.of(polls),
@@ -67,10 +67,10 @@ def polling() -> dict[str, float | Spread]:
     }
 
 
-def _polled(batches: int, jobs: int, others: int) -> tuple[float, list[float], list[float]]:
+def _polled(pairs: int, batches: int, jobs: int, others: int) -> tuple[float, list[float], list[float]]:
     """Return the calls to OpenAI of one poll, and the seconds of each poll and of decoding the answers that it gets."""
     polls, decoding, calls = [], [], 0.0
-    for _ in range(PAIRS):
+    for _ in range(pairs):
         with served("aws", batches, jobs) as aws, served("openai", batches, others) as openai:
             polls.append(float(_run(POLL, environment(aws, openai)).output.split()[-1]))
             calls = int(urlopen(f"{openai}/calls").read()) / 2

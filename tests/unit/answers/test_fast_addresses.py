@@ -24,6 +24,8 @@ LINES = st.one_of(
             b'{"custom_id":"1"',
             b'"1"',
             b' {"custom_id":"1"}',
+            b'{"custom_id":"1","x":',
+            b"{}}",
         ]
     ),
 )
@@ -35,6 +37,11 @@ def test_many_lines_name_the_rows_that_each_names(lines: list[bytes]) -> None:
     data = b"\n".join([*lines, b""])
     fast = read_rows(data, lines)
     assert fast is None or fast == list(map(output_files._row, lines))
+
+
+def test_two_objects_in_a_line_do_not_make_up_for_one_in_two_lines() -> None:
+    lines = [b'{"custom_id":"1"}{"custom_id":"2"}', b'{"custom_id":"3","x":', b"{}}"]
+    assert read_rows(b"\n".join(lines), lines) is None
 
 
 def test_lines_that_name_numbers_are_read_at_once() -> None:

@@ -164,6 +164,14 @@ def test_any_lines_are_read_as_the_strict_reader_reads_them(
     assert list(map(comparable, read)) == [comparable(read_answer(line, *which)) for line in written_lines]
 
 
+def test_two_answers_in_a_line_do_not_make_up_for_one_in_two_lines() -> None:
+    first, second, third = (plain_chat(text) for text in ("one", "two", "three"))
+    lines = [first + second, third[:-1] + b', "more": ', b"{}}"]
+    read = AnswerReader(PLAIN, CHAT).read_all(lines)
+    assert list(map(comparable, read)) == [comparable(read_answer(line, PLAIN, CHAT)) for line in lines]
+    assert Outcome.OK not in [answer.outcome for answer in read]
+
+
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(RECIPES), TEXTS, st.binary(max_size=3), st.integers(0, 400))

@@ -28,6 +28,13 @@ def read_rows(data: bytes, lines: Sequence[bytes]) -> Sequence[int] | None:
         rows: Sequence[int] = orjson.loads(f"[{names}]")  # takes no zero before a number
     except DECODE_ERRORS:
         return None
-    # The decoder passes over blank lines, and takes two objects in one; where none is blank, none can have two.
-    are_alike = len(rows) == len(lines) and all(map(bytes.startswith, lines, repeat(b"{")))
-    return rows if are_alike and names.replace(",", "").isdecimal() else None
+    return rows if len(rows) == len(lines) and has_whole_lines(lines) and names.replace(",", "").isdecimal() else None
+
+
+def has_whole_lines(lines: Sequence[bytes]) -> bool:
+    """Return whether as many objects as there are lines must be one in each line, if these are read at once.
+
+    The decoder passes over blank lines, takes two objects in one line, and one object in two. No object goes on with a
+    brace that opens right after one that closes.
+    """
+    return all(map(bytes.startswith, lines, repeat(b"{"))) and all(map(bytes.endswith, lines, repeat(b"}")))

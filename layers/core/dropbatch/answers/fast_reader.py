@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from dropbatch.answers.answer import Answer
+from dropbatch.answers.fast_addresses import has_whole_lines
 from dropbatch.answers.raw_json import DECODE_ERRORS, exact_value
 from dropbatch.answers.usage import Usage
 from dropbatch.batch_api.endpoints import CHAT, RESPONSES
@@ -172,7 +173,7 @@ class FastReader:
             found = self._decoder.decode_lines(b"\n".join(lines))
             bodies = [line.response.body for line in found]
             texts = self._body.texts(bodies)
-            if len(texts) != len(lines) or not all(texts):
+            if len(texts) != len(lines) or not all(texts) or not has_whole_lines(lines):
                 return None
             values = self._read_columns(texts)
         except DECODE_ERRORS:

@@ -6,9 +6,10 @@ quote for anything else, so that files can be cut into lines and records before 
 
 import codecs
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from itertools import repeat
 
 from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem
@@ -125,3 +126,8 @@ def with_likely(problem: Problem, names: Sequence[str]) -> Problem:
 def encode_text(text: str, encoding: str) -> bytes:
     """Return the bytes of a text; what the encoding lacks becomes an XML character reference, e.g. `&#8364;`."""
     return text.encode(encoding, "xmlcharrefreplace")
+
+
+def encode_texts(texts: Iterable[str], encoding: str) -> Iterator[bytes]:
+    """Yield the bytes of texts, as `encode_text` returns them."""
+    return map(str.encode, texts, repeat(encoding), repeat("xmlcharrefreplace"))

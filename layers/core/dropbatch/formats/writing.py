@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from dropbatch.formats.csv.dialect import as_text
 from dropbatch.formats.csv.strict_reader import values_of
-from dropbatch.formats.encodings import UTF_8, encode_text
+from dropbatch.formats.encodings import UTF_8, encode_text, encode_texts
 from dropbatch.formats.file_types import FileType, Kind
 from dropbatch.formats.layout import Layout
 from dropbatch.json_encoding import to_json
@@ -116,13 +116,17 @@ class _Separated:
         return (values_of(columns, self._dialect) or [columns])[1:]
 
     def rows(self, raw: Sequence[bytes], columns: Sequence[str]) -> Sequence[bytes]:
-        return [self._row(row, added) for row, added in zip(raw, columns, strict=True)]
+        bodies = self._bodies(raw)
+        added = encode_texts(columns, self._encoding)
+        return [body + more + row[len(body) :] for row, body, more in zip(raw, bodies, added, strict=True)]
 
-    def _row(self, raw: bytes, columns: str) -> bytes:
-        body = raw.rstrip(b"\r\n")
-        if self._dialect.escape is not None:
-            body = raw[: len(body) + self._ends_in_escape(body, self._dialect.escape)]
-        return body + encode_text(columns, self._encoding) + raw[len(body) :]
+    def _bodies(self, raw: Sequence[bytes]) -> Sequence[bytes]:
+        """Return rows without their line ends."""
+        bodies = list(map(bytes.rstrip, raw, repeat(b"\r\n")))
+        escape = self._dialect.escape
+        if escape is None:
+            return bodies
+        return [row[: len(body) + self._ends_in_escape(body, escape)] for row, body in zip(raw, bodies, strict=True)]
 
     def _ends_in_escape(self, body: bytes, escape: str) -> bool:
         """Return whether the last sign of a row escapes what follows, which is part of the last value then."""
@@ -148,6 +152,9 @@ class _Separated:
 
 class _Texts(_Separated):
     """Lines of text, each of which becomes the first field of a csv."""
+
+    def rows(self, raw: Sequence[bytes], columns: Sequence[str]) -> Sequence[bytes]:
+        return [self._row(row, added) for row, added in zip(raw, columns, strict=True)]
 
     def _row(self, raw: bytes, columns: str) -> bytes:
         body = raw.removesuffix(b"\n").removesuffix(b"\r")

@@ -23,7 +23,7 @@ _ROW_BITS = (1 << _TAG_SHIFT) - 1
 _LOW_BITS = bytes(byte & 0x3F for byte in range(256))
 """The low six bits of each byte. Python calculates with integers below 2 ** 30 in half the time."""
 
-_MAX_LOAD = 0.67
+_MAX_LOAD = 0.68
 """How full a table becomes. In a fuller one a row is farther from the slot where the search for it begins."""
 
 _MIN_SLOTS = 1 << 18

@@ -65,6 +65,9 @@ def test_the_records_are_the_same(lines: list[str]) -> None:
         ["[]"],
         ['"a"'],
         ["", '{"a":1}'],
+        ['{"a":1}],[{"a":2}', '{"a":[[{}', "{}]]}"],
+        ['{"a":1}],0,[{"a":2}', '{"a":[[{}', "{}]]}"],
+        ['{"a":1} ] , [ {"a":2}', '{"a":"', '"}'],
     ],
 )
 def test_lines_that_only_look_like_one_object_each_are_left_to_the_slow_path(lines: list[str]) -> None:

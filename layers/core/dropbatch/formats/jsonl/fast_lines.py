@@ -5,8 +5,9 @@
 Reading JSON Lines takes 3.8 times as long without it.
 """
 
-from collections.abc import Sequence
-from itertools import chain, count, repeat
+import secrets
+from collections.abc import Callable, Sequence
+from itertools import count, repeat
 from typing import Any
 
 import jiter
@@ -19,7 +20,10 @@ _ALIKE = frozenset({str, bool, type(None)})
 
 _MAX_INTEGER = 2**63 - 1
 
-_decode = msgspec.json.Decoder(list[tuple[dict[str, Any]]]).decode
+_SECRET = secrets.randbits(62)
+_BETWEEN = b"],%d,[" % _SECRET
+
+_decode: Callable[[bytes], list[Any]] = msgspec.json.Decoder(list[tuple[dict[str, Any]] | int]).decode
 
 
 class ObjectRows(Chunk):
@@ -49,19 +53,23 @@ class ObjectRows(Chunk):
 def read_objects(raws: list[bytes], number: int, line: int) -> ObjectRows | None:
     """Return the rows of lines; None unless each line is an object in which each name is used once.
 
-    Each line is decoded as an array of its own, which must have one member, an object. A line that closes the array or
-    leaves anything open cannot go unnoticed: then there are more arrays than lines, or one that holds something else.
+    Each line is decoded as an array of its own, which must have one member, an object. Between two arrays is a number
+    that nobody can guess. So a line that closes its array and opens another one does not go unnoticed, even if a later
+    line leaves its own one open.
     """
-    data = b"[[" + b"],[".join(raws) + b"]]"
+    data = b"[[" + _BETWEEN.join(raws) + b"]]"
     try:
-        rows = [row for [row] in jiter.from_json(data, catch_duplicate_keys=True, cache_mode="keys")]
-        if len(rows) != len(raws) or set(map(type, rows)) != {dict}:
+        found = jiter.from_json(data, catch_duplicate_keys=True, cache_mode="keys")
+        if len(found) != 2 * len(raws) - 1 or found[1::2].count(_SECRET) != len(raws) - 1:
+            return None
+        rows = [row for [row] in found[::2]]
+        if set(map(type, rows)) != {dict}:
             return None
         columns = _columns(rows)
         if columns is None or not all(map(_are_alike, columns.values())):
-            rows = list(chain.from_iterable(_decode(data)))
+            rows = [row for [row] in _decode(data)[::2]]
             columns = _columns(rows)
-    except (ValueError, RecursionError):  # those of msgspec are of ValueError, too
+    except (TypeError, ValueError, RecursionError):  # those of msgspec are of ValueError, too
         return None
     return ObjectRows(number, range(line, line + len(raws)), raws, rows, columns)
 
