@@ -7,7 +7,6 @@ the template's, and whose calls take no time.
 
 import json
 import random
-import shutil
 import tempfile
 import time
 from collections import Counter
@@ -238,14 +237,9 @@ def _figures(name: str, waits: Sequence[float], what: str) -> dict[str, float]:
 def deployed_latency() -> dict[str, float]:
     """Return the same of the deployed embedded stack, which polls once a minute."""
     stack = Stack(STACK, free_port(), free_port(), parameters=NO_LIMITS, say=lambda what: print(f"  {what}"))
-    stack.down()  # servers of an earlier run that was killed
-    shutil.rmtree(STACK, ignore_errors=True)
-    try:
-        deployed = stack.up()
+    with stack.deployed_anew() as deployed:
         singles = _deployed_singles(deployed)
         large = _deployed_large(deployed)
-    finally:
-        stack.down()
     print(f"  the job of {LARGE_BATCHES} batches: {large:.1f} s")
     return _figures("latency_deployed", singles, "one batch, deployed") | {"latency_deployed_200_s": large}
 

@@ -5,7 +5,6 @@ follows the other, as in the demo. A first drop warms the functions, and does no
 """
 
 import json
-import shutil
 import time
 from pathlib import Path
 from statistics import median
@@ -27,16 +26,11 @@ FIGURES = {"pipeline_3000_s": ("s", "≤ 15")}
 
 def pipeline() -> dict[str, float]:
     stack = Stack(FOLDER, free_port(), free_port(), emulator=AT_ONCE, say=lambda what: print(f"  {what}"))
-    stack.down()  # servers of an earlier run that was killed
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    try:
-        deployed = stack.up()
+    with stack.deployed_anew() as deployed:
         deployed.client("s3").upload_file(
             str(EXAMPLE / "recipe.yaml"), deployed.values["INBOX_BUCKET"], "reviews/recipe.yaml"
         )
         warming, *runs = (_time_drop(deployed, f"reviews/{number}.csv") for number in range(RUNS + 1))
-    finally:
-        stack.down()
     print(f"  3,000 rows: {', '.join(f'{run:.1f}' for run in runs)} s; the first, cold, {warming:.1f} s")
     return {"pipeline_3000_s": median(runs)}
 

@@ -219,10 +219,7 @@ def _measured(interpreter: str, emulator: Path, core: int) -> dict[str, float | 
         shared_build=build,
         runtime=RUNTIME,
     )
-    stack.down()  # servers of an earlier run that was killed
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    try:
-        deployed = stack.up()
+    with stack.deployed_anew() as deployed:
         check_compiled(build)
         _connect(deployed, connected=False)
 
@@ -236,8 +233,6 @@ def _measured(interpreter: str, emulator: Path, core: int) -> dict[str, float | 
             return Function(configuration, code, layers, interpreter, emulator, core, endpoint)
 
         return _figures(deployed, function("submit"), function("poll"), function("collect"))
-    finally:
-        stack.down()
 
 
 def _figures(

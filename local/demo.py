@@ -7,13 +7,12 @@ Its exit status is 0 only if every row came back unchanged, in order, with an an
 import csv
 import io
 import json
-import shutil
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -64,8 +63,7 @@ def main() -> int:
     return 0
 
 
-@contextmanager
-def _stack(console: Console) -> Iterator[Deployed]:
+def _stack(console: Console) -> AbstractContextManager[Deployed]:
     stack = Stack(
         directory=FOLDER / "stack",
         aws_port=free_port(),
@@ -74,12 +72,7 @@ def _stack(console: Console) -> Iterator[Deployed]:
         emulator={"OPENAI_EMULATOR_IN_PROGRESS_SECONDS": "6"},
         say=lambda what: console.print(what, style="dim", highlight=False),
     )
-    stack.down()  # servers of an earlier demo that was killed
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    try:
-        yield stack.up()
-    finally:
-        stack.down()
+    return stack.deployed_anew()
 
 
 def _run_example(stack: Deployed, console: Console) -> Results:

@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections import deque
@@ -115,6 +116,19 @@ class Stack:
             programs.stop(self.directory, OPENAI, OPENAI_MARK),
         ]
         return any(stopped)
+
+    @contextmanager
+    def deployed_anew(self) -> Iterator["Deployed"]:
+        """Yield the stack, deployed into an empty directory, and stop its servers in the end.
+
+        Servers of an earlier run, which was killed, are stopped first.
+        """
+        self.down()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        try:
+            yield self.up()
+        finally:
+            self.down()
 
     def _aws(self) -> Program:
         state = self.directory / AWS

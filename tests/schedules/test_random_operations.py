@@ -4,7 +4,7 @@ import json
 import random
 from collections import Counter
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -35,7 +35,8 @@ class RandomOperations(RuleBasedStateMachine):
 
     @initialize(chance=st.randoms(use_true_random=False), size=st.integers(1, 6), limited=st.booleans())
     def begin(self, chance: random.Random, size: int, limited: bool) -> None:
-        self.fake = FakeContext(Path(mkdtemp()), limits=Limits(batch_requests=size), killer=Killer())
+        self.scratch = TemporaryDirectory()
+        self.fake = FakeContext(Path(self.scratch.name), limits=Limits(batch_requests=size), killer=Killer())
         self.chance = chance
         self.trouble = self.hurry = 0.0
         self.fake.seconds_left = lambda: 5.0 if chance.random() < self.hurry else 300.0
@@ -158,6 +159,11 @@ class RandomOperations(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "fake"):
             return
+        with self.scratch:
+            self.end_all()
+
+    def end_all(self) -> None:
+        """Let everything end, and assert that nothing is left to do."""
         assert self.fake.killer is not None
         self.fake.killer.points.clear()
         self.trouble, self.hurry, self.fake.openai.ending = 0.0, 0.0, OpenAIStatus.COMPLETED
