@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dropbatch.domain.errors import DropRejectedError
@@ -24,6 +24,11 @@ UGLY = st.text(alphabet=st.sampled_from('ab,;\t"\r\n\x00\x85\u2028\ufeff é😀 
 SIZES = st.integers(1, 64)
 
 
+def _has_few_zeros(data: bytes) -> bool:
+    """Return whether a file is not refused as UTF-16."""
+    return 3 * data.count(0) < len(data)
+
+
 def raw_and_values(records: list[Record]) -> list[tuple[int, bytes, object]]:
     return [(record.number, record.raw, record.values) for record in records]
 
@@ -37,6 +42,7 @@ def test_a_well_formed_csv_gives_its_bytes_its_values_and_its_shards(
     csv.writer(out, lineterminator=line_end, quoting=csv.QUOTE_ALL).writerows([("a", "b"), *table])
     data = out.getvalue().encode()
     data = data if ends else data.removesuffix(line_end.encode())
+    assume(_has_few_zeros(data))
     reader = drop("r.csv", data, quoting="double", block=size)
     records = list(reader)
     assert [tuple((record.values or {}).values()) for record in records] == table
@@ -109,7 +115,9 @@ def test_any_bytes_are_refused_or_read_the_same_again(body: bytes, name: str, si
 def test_an_answered_csv_parses_to_what_went_in(table: list[tuple[str, str]], answer: str, delimiter: str) -> None:
     out = io.StringIO(newline="")
     csv.writer(out, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows([("a", "b"), *table])
-    reader = drop("r.csv", out.getvalue().encode(), delimiter=delimiter, quoting="double")
+    data = out.getvalue().encode()
+    assume(_has_few_zeros(data))
+    reader = drop("r.csv", data, delimiter=delimiter, quoting="double")
     names = ["answer", "_status"]
     written = answers_head(reader.layout, names) + b"".join(
         answered(reader.layout, record, names, [answer, "ok"]) for record in reader
