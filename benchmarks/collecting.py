@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, cast
 
 from benchmarks.inputs import FOLDER, csv_drop, jsonl_drop
-from benchmarks.runs import PAIRS, PAIRS_OF_THE_LARGEST, Runs, Spread, growth_exponent
+from benchmarks.runs import PAIRS_OF_THE_LARGEST, Runs, Spread, growth_exponent
 from dropbatch.batch_api.limits import Limits
 from dropbatch.client.local.context import BUCKETS, folder_context
 from dropbatch.collection.collect import collect
@@ -277,13 +277,13 @@ def collecting(measure: Measure) -> dict[str, float | Spread]:
 def collecting_jsonl(measure: Measure) -> dict[str, Spread]:
     rows = SIZES[1]
     ended_job("jsonl", rows)
-    found = measure([("collect_jsonl", rows), ("collect_jsonl_naive", rows)], PAIRS)
+    found = measure([("collect_jsonl", rows), ("collect_jsonl_naive", rows)], PAIRS_OF_THE_LARGEST)
     return {"collect_jsonl_speedup_vs_naive": found["collect_jsonl_naive", rows].over(found["collect_jsonl", rows])}
 
 
 def collecting_embeddings(measure: Measure) -> dict[str, float]:
     ended_job("embeddings", SHARD_ROWS)
-    found = measure([("collect_embeddings", SHARD_ROWS)], 3)
+    found = measure([("collect_embeddings", SHARD_ROWS)], 1)
     return {"collect_embeddings_peak_mb": found["collect_embeddings", SHARD_ROWS].peak_mb}
 
 

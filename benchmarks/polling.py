@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 import orjson
 
 from benchmarks.loopback import environment, served
-from benchmarks.runs import PAIRS, Ended, Runs, Spread, run
+from benchmarks.runs import PAIRS, PAIRS_OF_THE_LARGEST, Ended, Runs, Spread, run
 
 POLL = """
 import sys, time, types
@@ -57,7 +57,7 @@ FIGURES = {
 
 
 def polling() -> dict[str, float | Spread]:
-    calls, polls, decoding = _polled(PAIRS, batches=10_000, jobs=1_000, others=0)
+    calls, polls, decoding = _polled(PAIRS_OF_THE_LARGEST, batches=10_000, jobs=1_000, others=0)
     sparse, _, _ = _polled(1, batches=10, jobs=10, others=50_000)  # calls are counted, and the same each time
     return {
         "poll_calls": calls,
