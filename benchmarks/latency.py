@@ -20,7 +20,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from benchmarks.loopback import NOW, open_batch, open_job
-from dropbatch.adapters.s3 import AT_ONCE as CALLS_AT_ONCE
+from dropbatch.adapters.clients import S3_CALLS_AT_ONCE
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.poller import Pace, Poller
 from dropbatch.domain.states import ENDED_JOBS, OpenAIStatus
@@ -164,7 +164,7 @@ def _seconds(calls: Counter[str]) -> float:
 
 def _joining_seconds(calls: Counter[str], shards: int) -> float:
     """Return how long the last invocation of a job takes after its batch: its calls, and the copies within S3."""
-    rounds = ceil(shards / CALLS_AT_ONCE)  # of reading what each shard came to, and of two copies
+    rounds = ceil(shards / S3_CALLS_AT_ONCE)  # of reading what each shard came to, and of two copies
     return _seconds(calls) + rounds * (CALL_SECONDS["objects"] + 2 * COPY_SECONDS)
 
 

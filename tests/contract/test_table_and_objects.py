@@ -10,7 +10,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from dropbatch.adapters.s3 import AT_ONCE, PROGRESS_TAG, S3Objects
+from dropbatch.adapters.clients import S3_CALLS_AT_ONCE
+from dropbatch.adapters.s3 import PROGRESS_TAG, S3Objects
 from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError, StaleItemError
 from dropbatch.ports import Objects, Piece, Table
 from tests.contract.conftest import REGION, real_table
@@ -619,7 +620,7 @@ def test_a_large_join_that_conflicts_leaves_no_upload(
 
 
 def test_many_objects_are_read_in_the_order_of_their_keys(objects: Objects) -> None:
-    keys = [f"object-{number}" for number in range(2 * AT_ONCE + 1)]
+    keys = [f"object-{number}" for number in range(2 * S3_CALLS_AT_ONCE + 1)]
     for key in keys:
         objects.put("aaa", key, f"the text of {key}".encode(), "text/plain")
     backwards = keys[::-1]
@@ -633,8 +634,8 @@ def test_many_objects_are_read_in_the_order_of_their_keys(objects: Objects) -> N
 def test_s3_copies_several_parts_at_once(aws: None) -> None:
     client = client_of_s3()
     objects = S3Objects(client)
-    pieces, whole = pieces_of(objects, [(5 * MIB, 0)] * AT_ONCE)
-    copy, all_at_work = client.upload_part_copy, Barrier(AT_ONCE, timeout=60)
+    pieces, whole = pieces_of(objects, [(5 * MIB, 0)] * S3_CALLS_AT_ONCE)
+    copy, all_at_work = client.upload_part_copy, Barrier(S3_CALLS_AT_ONCE, timeout=60)
 
     def copy_with_others(**place: Any) -> Any:
         all_at_work.wait()  # fails unless as many others are at work

@@ -17,15 +17,13 @@ pytestmark = pytest.mark.slow
 
 
 def install_or_leave_out() -> None:
-    """Install the browser. Without one these tests are left out, but never by continuous integration.
-
-    Not everybody may install Chromium on their machine: the end of `make test` then says why these are missing.
-    """
+    """Install the browser. Without one these tests are left out, but never by continuous integration."""
     try:
         install()
     except NoBrowserError as error:
         if os.environ.get("CI"):
             raise
+        # These tests need Chromium, which not everybody may install; the end of `make test` says why they are missing.
         pytest.skip(f"the page tests are left out: {error}")
 
 

@@ -126,6 +126,13 @@ def upload(functions: Functions, event: Any, data: bytes) -> str:
     return str(found["key"])
 
 
+def submit_one_row(functions: Functions, data: bytes = b"text\nhello\n") -> None:
+    """Drop a recipe and a csv, and have the submit function handle the csv's event."""
+    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
+    upload(functions, payload("sqs_drop"), data)
+    functions.submit(payload("sqs_drop"))
+
+
 DROPS = sorted(path.stem for path in EVENTS.glob("sqs_drop*.json"))
 
 
@@ -218,9 +225,7 @@ def test_work_that_is_not_due_yet_waits_in_the_table_and_not_in_a_queue(function
 
 
 def test_every_log_line_has_the_ids_of_its_item(functions: Functions) -> None:
-    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
-    upload(functions, payload("sqs_drop"), b"text\nhello\n")
-    functions.submit(payload("sqs_drop"))
+    submit_one_row(functions)
     functions.run()
     job = only_job(functions.fake)
     assert job.state is JobState.SUCCEEDED
@@ -244,10 +249,8 @@ def test_ids_of_one_message_do_not_stay_for_the_next(functions: Functions) -> No
 
 
 def test_jobs_rows_and_batches_are_measured(functions: Functions) -> None:
-    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
-    upload(functions, payload("sqs_drop"), b"text\nhello\n")
     functions.fake.openai.ending = None
-    functions.submit(payload("sqs_drop"))
+    submit_one_row(functions)
     functions.run(ticks=4)
     functions.fake.openai.ending = OpenAIStatus.COMPLETED
     functions.run()
@@ -270,9 +273,7 @@ def test_jobs_rows_and_batches_are_measured(functions: Functions) -> None:
 
 def test_a_job_without_trouble_reports_no_metric_but_that_polls_finish(functions: Functions) -> None:
     """AWS bills a metric for each hour in which it is reported."""
-    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
-    upload(functions, payload("sqs_drop"), b"text\nhello\n")
-    functions.submit(payload("sqs_drop"))
+    submit_one_row(functions)
     functions.run()
 
     reported = {
@@ -286,9 +287,7 @@ def test_a_job_without_trouble_reports_no_metric_but_that_polls_finish(functions
 
 def test_jobs_and_rows_are_metrics_if_the_stack_says_so(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOB_METRICS", "enabled")
-    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
-    upload(functions, payload("sqs_drop"), b"text\nhello\n")
-    functions.submit(payload("sqs_drop"))
+    submit_one_row(functions)
     functions.run()
 
     (accepted,) = functions.metrics("JobsAccepted")
@@ -304,10 +303,8 @@ def test_jobs_and_rows_are_metrics_if_the_stack_says_so(functions: Functions, mo
 
 
 def test_a_batch_that_is_open_for_too_long_is_measured_in_seconds(functions: Functions) -> None:
-    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
-    upload(functions, payload("sqs_drop"), b"text\nhello\n")
     functions.fake.openai.ending = None
-    functions.submit(payload("sqs_drop"))
+    submit_one_row(functions)
     functions.run(ticks=4)
     assert functions.metrics("OldestOpenBatchSeconds") == []
 
@@ -320,9 +317,7 @@ def test_a_batch_that_is_open_for_too_long_is_measured_in_seconds(functions: Fun
 
 
 def test_a_rejected_drop_is_counted(functions: Functions) -> None:
-    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
-    upload(functions, payload("sqs_drop"), b"id,text\n1\n")
-    functions.submit(payload("sqs_drop"))
+    submit_one_row(functions, b"id,text\n1\n")
     (rejected,) = functions.counted("JobsRejected")
     assert rejected["JobsRejected"] == 1
 

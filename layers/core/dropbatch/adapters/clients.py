@@ -12,7 +12,11 @@ from botocore.session import Session
 
 CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=5, read_timeout=30)
 
-S3_CONFIG = CONFIG.merge(Config(read_timeout=60, max_pool_connections=32))
+S3_CALLS_AT_ONCE = 32
+"""How many parts S3 copies at once, and how many small objects are read. S3 copies a part of 50 MB in half a second,
+and a job of ten million rows has 400 of them."""
+
+S3_CONFIG = CONFIG.merge(Config(read_timeout=60, max_pool_connections=S3_CALLS_AT_ONCE))
 """S3 may answer a copy of 256 MiB only when it is done. This timeout allows for 5 MB a second. Each call that is made
 at once has a connection of its own."""
 

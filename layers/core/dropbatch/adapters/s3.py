@@ -13,6 +13,7 @@ from botocore.exceptions import (
     ClientError,
 )
 
+from dropbatch.adapters.clients import S3_CALLS_AT_ONCE
 from dropbatch.adapters.s3_errors import BROKEN, UNUSABLE, conditional_write, translate_read_errors
 from dropbatch.adapters.s3_multipart import MIN_PART_BYTES, Part, is_copied, parts_of
 from dropbatch.domain.errors import ObjectNotFoundError, StaleItemError
@@ -34,10 +35,6 @@ PART_BYTES = 8_388_608
 
 PROGRESS_TAG = "dropbatch=progress"
 """The tag of objects that are often replaced. A lifecycle rule of the results bucket selects them by it."""
-
-AT_ONCE = 32
-"""How many parts S3 copies at once, and how many small objects are read. S3 copies a part of 50 MB in half a second,
-and a job of ten million rows has 400 of them."""
 
 MAX_READ_TRIES = 5
 
@@ -126,9 +123,9 @@ class S3Objects:
         return bytes(data)
 
     def read_many(self, bucket: str, keys: Sequence[str]) -> Iterator[bytes]:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            for start in range(0, len(keys), AT_ONCE):  # no more are held than are read at once
-                yield from pool.map(partial(read_object, self, bucket), keys[start : start + AT_ONCE])
+        with ThreadPoolExecutor(S3_CALLS_AT_ONCE) as pool:
+            for start in range(0, len(keys), S3_CALLS_AT_ONCE):  # no more are held than are read at once
+                yield from pool.map(partial(read_object, self, bucket), keys[start : start + S3_CALLS_AT_ONCE])
 
     def put(self, bucket: str, key: str, data: bytes, content_type: str, *, is_progress: bool = False) -> None:
         if is_progress:
@@ -189,7 +186,7 @@ class S3Objects:
         place: _Place = {"Bucket": bucket, "Key": key, "UploadId": upload}
         try:
             while len(etags) < len(parts):
-                most = AT_ONCE if in_time() else 1
+                most = S3_CALLS_AT_ONCE if in_time() else 1
                 etags += self._add_some(place, len(etags) + 1, parts[len(etags) :][:most])
                 if len(etags) < len(parts) and not in_time():
                     return {"plan": plan, "upload": upload, "etags": etags}
